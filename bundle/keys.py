@@ -1,0 +1,35 @@
+"""Names of the entries of a batch, each spelled once. Shapes are per batch; a dataset item has no leading B."""
+
+IMAGE = "image"
+"""Prompted image (B,3,H,W) float32: channel 0 the normalised EM, 1 foreground clicks, 2 background clicks."""
+
+LABEL = "label"
+"""Mitochondria mask (B,1,H,W), 0 background, 1 foreground."""
+
+INSTANCES = "instances"
+"""Instance numbers (B,1,H,W), 0 background, 1, 2, ... one for each connected component."""
+
+DENSITY = "density"
+"""Density map (B,1,H,W) in [0,1]: a Gaussian of peak 1 at the centre of each instance."""
+
+STRONG = "strong"
+"""Strong view (B,1,H,W) of the EM in channel 0 of ``IMAGE``: same geometry, other photometry."""
+
+COMPLETE = "complete"
+"""(B,) bool: every instance of the image has a foreground click, so what has none is background."""
+
+POINTS = "points"
+"""Clicks of a dataset item: a list of (x, y) in pixels."""
+
+POINT_LABELS = "point_labels"
+"""1 (foreground) or 0 (background) for each of ``POINTS``."""
+
+MODE = "mode"
+"""How an item is segmented in an evaluation: ``automatic`` (no clicks) or ``interactive``."""
+
+PRED = "pred"
+"""Network output (B,2,H,W): mask logits and density; after the post-transforms the binary mask."""
+
+SOURCE = "source"
+TARGET = "target"
+"""The two halves of an adaptation batch, each a dictionary of the entries above."""
