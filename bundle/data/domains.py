@@ -1,0 +1,162 @@
+"""Domain folders: the images of one domain, with masks where there are any, and the clicks that were made in them.
+
+A folder holds ``images/``, optionally ``labels/`` and any number of points files, and ``datalist.json`` in MONAI's
+decathlon form: ``{"name": "vnc", "pixel_size": 20.0, "training": [{"image": "images/train_000.png", "label":
+"labels/train_000.png"}], "validation": [], "test": [...]}``. ``pixel_size`` is in nanometres, or null if unknown.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bundle.data.errors import DataError
+from bundle.data.image_files import ImageHeader, read_header
+from bundle.data.json_files import read_json, write_json
+from bundle.data.points import Clicks, PointsFile, check_inside, crowded, read_points, write_points
+from bundle.keys import COMPLETE, IMAGE, LABEL, POINT_LABELS, POINTS
+
+__all__ = [
+    "DATALIST",
+    "SPLITS",
+    "Clicks",
+    "DataError",
+    "PointsFile",
+    "check_crowding",
+    "crowded",
+    "load_domain",
+    "read_datalist",
+    "read_points",
+    "write_datalist",
+    "write_points",
+]
+
+DATALIST = "datalist.json"
+SPLITS = ("training", "validation", "test")
+
+
+def load_domain(
+    folder: str | Path, split: str, points: str | Path | None = None, labels: bool = True
+) -> list[dict[str, Any]]:
+    """List the items of one split, after every check that can be made without reading pixels.
+
+    Args:
+        folder: domain folder.
+        split: ``training``, ``validation`` or ``test``.
+        points: points file, relative to the folder or absolute; None for no clicks.
+        labels: give the masks too. If False nothing about them is read or checked.
+
+    Returns:
+        A dictionary for each image: ``image`` and, where listed, ``label`` (absolute paths), ``points`` ([x, y] in
+        pixels, integers), ``point_labels`` (1 foreground, 0 background), ``complete`` (bool).
+
+    Raises:
+        DataError: folder, list, split or a file is missing or malformed; an image is no single section; a label's size
+            is not its image's; a points file names an unknown image or a point outside of its image.
+    """
+    folder = Path(folder).absolute()
+    datalist = read_datalist(folder)
+    if split not in SPLITS or not datalist[split]:
+        filled = ", ".join(name for name in SPLITS if datalist[name])
+        raise DataError(f"{folder / DATALIST}: no split {split!r} with images in it; it has: {filled or 'none'}")
+    found = PointsFile({}, False)
+    if points is not None:
+        found = read_points(folder / points, [entry[IMAGE] for name in SPLITS for entry in datalist[name]])
+    return [_item(folder, entry, found, folder / (points or ""), labels) for entry in datalist[split]]
+
+
+def read_datalist(folder: str | Path) -> dict[str, Any]:
+    """Read the list of a domain folder.
+
+    Args:
+        folder: domain folder.
+
+    Returns:
+        ``name``, ``pixel_size`` (nm or None), and for each of `SPLITS` a list, perhaps empty, of ``{"image": path}``
+        or ``{"image": path, "label": path}``, relative to the folder.
+
+    Raises:
+        DataError: the folder or its list is missing or malformed.
+    """
+    path = Path(folder) / DATALIST
+    if not Path(folder).is_dir():
+        raise DataError(f"{folder}: no such folder; scripts/prepare_data.py makes domain folders")
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: expected an object with the lists {', '.join(SPLITS)}, got {str(content)[:80]}")
+    splits = {split: content.get(split, []) for split in SPLITS}
+    for split, entries in splits.items():
+        if not isinstance(entries, list) or not all(map(_is_entry, entries)):
+            raise DataError(
+                f'{path}: {split}: expected a list of {{"image": path}}, with "label": path where it has one'
+            )
+    pixel_size = content.get("pixel_size")
+    if pixel_size is not None and not (isinstance(pixel_size, int | float) and pixel_size > 0):
+        raise DataError(f"{path}: pixel_size is {pixel_size!r}; expected nanometres per pixel, or null if unknown")
+    return {"name": content.get("name", Path(folder).name), "pixel_size": pixel_size, **splits}
+
+
+def write_datalist(
+    folder: str | Path, name: str, pixel_size: float | None, splits: Mapping[str, Sequence[Mapping[str, str]]]
+) -> None:
+    """Write the list of a domain folder, atomically.
+
+    Args:
+        folder: domain folder.
+        name: name of the domain.
+        pixel_size: nanometres per pixel of its files, or None if unknown.
+        splits: the entries of each split, as `read_datalist` returns them; a split left out is empty.
+    """
+    lists = {split: [dict(entry) for entry in splits.get(split, ())] for split in SPLITS}
+    write_json(Path(folder) / DATALIST, {"name": name, "pixel_size": pixel_size, **lists})
+
+
+def check_crowding(items: Sequence[Mapping[str, Any]], window: int, max_points: int) -> None:
+    """Refuse images in which one window of the network can hold more clicks than the network takes.
+
+    Args:
+        items: items of `load_domain`.
+        window: side of the square window in pixels.
+        max_points: largest number of clicks in one window.
+
+    Raises:
+        DataError: names the image, the number and the remedy.
+    """
+    for item in items:
+        count = crowded(item[POINTS], (window, window))
+        if count > max_points:
+            raise DataError(
+                f"{item[IMAGE]}: {count} clicks lie in one window of {window} x {window} pixels, but max_points is "
+                f"{max_points}. Set max_points to {count} or more, use a smaller window, or give fewer clicks"
+            )
+
+
+def _is_entry(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get(IMAGE), str) and isinstance(entry.get(LABEL, ""), str)
+
+
+def _item(folder: Path, entry: Mapping[str, str], found: PointsFile, source: Path, labels: bool) -> dict[str, Any]:
+    image = folder / entry[IMAGE]
+    header = _section_header(image)
+    clicks = found.clicks.get(entry[IMAGE], Clicks([], []))
+    check_inside(source, str(image), clicks.points, header.size)
+    item: dict[str, Any] = {IMAGE: str(image)}
+    if labels and LABEL in entry:
+        item[LABEL] = str(_checked_label(folder / entry[LABEL], image, header))
+    return item | {POINTS: clicks.points, POINT_LABELS: clicks.labels, COMPLETE: found.complete}
+
+
+def _section_header(path: Path) -> ImageHeader:
+    header = read_header(path)
+    if header.sections != 1:
+        raise DataError(
+            f"{path}: is a stack of {header.sections} sections; a domain folder has one section a file. "
+            "scripts/prepare_data.py takes stacks apart"
+        )
+    return header
+
+
+def _checked_label(label: Path, image: Path, header: ImageHeader) -> Path:
+    size = _section_header(label).size
+    if size != header.size:
+        raise DataError(f"{label}: is {size} pixels (width, height), but its image {image} is {header.size}")
+    return label

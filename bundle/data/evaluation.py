@@ -1,0 +1,29 @@
+"""What an evaluation runs over: each image without clicks, and again with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bundle import keys
+from bundle.data.domains import load_domain
+
+
+def evaluation_items(folder: str | Path, split: str, points: str | Path | None = None) -> list[dict[str, Any]]:
+    """Items of a split for the automatic mode, and for the interactive mode when there are points.
+
+    Args:
+        folder: domain folder.
+        split: ``training``, ``validation`` or ``test``.
+        points: points file of the domain, or None for the automatic mode alone.
+
+    Returns:
+        Items as :func:`load_domain` gives them, with ``mode`` added; the automatic ones first.
+
+    Raises:
+        DataError: as :func:`load_domain` does.
+    """
+    automatic = [{**item, keys.MODE: "automatic"} for item in load_domain(folder, split)]
+    if points is None:
+        return automatic
+    return automatic + [{**item, keys.MODE: "interactive"} for item in load_domain(folder, split, points)]

@@ -1,0 +1,155 @@
+"""Image files of the formats that microscopes and annotation tools write: their headers and their pixels."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import itk
+import nibabel
+import numpy as np
+from monai.data import ITKReader, NibabelReader
+from numpy.typing import NDArray
+
+from bundle.data.errors import DataError
+
+SUFFIXES = (".png", ".tif", ".tiff", ".nrrd", ".mha", ".mhd", ".nii", ".nii.gz")
+PLAUSIBLE_NM = (0.1, 1000.0)
+"""Pixel sizes of electron microscopy in nm. Default spacings (1 mm) and printer resolutions (72 dpi) lie outside."""
+
+_NM_PER_UNIT = {"meter": 1e9, "mm": 1e6, "micron": 1e3}
+
+
+class ImageHeader(NamedTuple):
+    """What is known of an image file before its pixels are read.
+
+    Attributes:
+        size: (width, height) in pixels.
+        sections: number of sections along z, 1 for a plain image.
+        channels: 1 for gray, 3 or 4 for RGB and RGBA.
+        pixel_size: nanometres per pixel, or None where the file tells none that can be trusted.
+    """
+
+    size: tuple[int, int]
+    sections: int
+    channels: int
+    pixel_size: float | None
+
+
+def stem(path: str | Path) -> str:
+    """Return the file name of ``path`` without its image suffix (``.nii.gz`` is one suffix)."""
+    name = Path(path).name
+    found = [suffix for suffix in SUFFIXES if name.lower().endswith(suffix)]
+    return name[: -max(map(len, found))] if found else name
+
+
+def is_image(path: str | Path) -> bool:
+    """Tell by its suffix whether ``path`` is of a format that `read_image` knows."""
+    return Path(path).name.lower().endswith(SUFFIXES)
+
+
+def read_header(path: str | Path) -> ImageHeader:
+    """Read size, sections, channels and pixel size of an image file, without its pixels.
+
+    Args:
+        path: PNG, TIFF, NRRD, MHA, MHD or NIfTI file, 2D or 3D.
+
+    Returns:
+        The header. A pixel size counts as trustworthy when the two axes agree and it lies in `PLAUSIBLE_NM`, lengths
+        being millimetres as ITK has it, and in NIfTI the unit that the file states.
+
+    Raises:
+        DataError: the file is missing, unreadable, of another kind, or has other than 2 or 3 dimensions.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    if not is_image(path):
+        raise DataError(f"{path}: not one of the image formats {', '.join(SUFFIXES)}")
+    try:
+        shape, spacing, channels = _nifti_header(path) if _is_nifti(path) else _itk_header(path)
+    except Exception as error:  # the readers have no exception class in common
+        raise _unreadable(path, error) from None
+    while len(shape) > 2 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) not in (2, 3) or 0 in shape:
+        raise DataError(f"{path}: has shape {shape}; expected a 2D image or a 3D stack of sections")
+    if channels not in (1, 3, 4):
+        raise DataError(f"{path}: has {channels} channels; expected gray, RGB or RGBA. Save it as plain gray")
+    return ImageHeader((shape[0], shape[1]), shape[2] if len(shape) == 3 else 1, channels, _pixel_size(spacing))
+
+
+def read_image(path: str | Path) -> NDArray:
+    """Read an image file as gray sections, the type of its numbers kept.
+
+    MONAI's readers are called without ``LoadImage``, which returns tensors and so widens 16-bit integers.
+
+    Args:
+        path: PNG, TIFF, NRRD, MHA, MHD or NIfTI file, 2D or 3D.
+
+    Returns:
+        Array (X,Y,Z) of the file's own type, Z the number of sections. RGB whose channels are equal becomes gray and
+        transparency is dropped.
+
+    Raises:
+        DataError: as `read_header`; or the pixels cannot be read, are not finite, or are of several colours.
+    """
+    header = read_header(path)
+    reader = NibabelReader() if _is_nifti(path) else ITKReader()
+    try:
+        array, _ = reader.get_data(reader.read(str(path)))
+    except Exception as error:  # the readers have no exception class in common
+        raise _unreadable(path, error) from None
+    if header.channels > 1:
+        colours = array[..., :3]
+        if (colours != colours[..., :1]).any():
+            raise DataError(f"{path}: is a colour image; expected gray. Convert it to one channel")
+        array = colours[..., 0]
+    if np.issubdtype(array.dtype, np.complexfloating) or not np.isfinite(array).all():
+        raise DataError(f"{path}: holds complex, infinite or NaN values; expected finite gray values")
+    return array.reshape(*header.size, header.sections)
+
+
+def write_png(path: str | Path, section: NDArray) -> None:
+    """Write one section as a gray PNG.
+
+    Args:
+        path: the file.
+        section: array (X,Y), uint8 or uint16. It is turned, since PNG stores rows: (x, y) stays column x, row y.
+    """
+    itk.imwrite(itk.image_view_from_array(np.ascontiguousarray(section.T)), str(path), compression=True)
+
+
+def _is_nifti(path: str | Path) -> bool:
+    return Path(path).name.lower().endswith((".nii", ".nii.gz"))
+
+
+def _itk_header(path: Path) -> tuple[tuple[int, ...], tuple[float, ...], int]:
+    """Return shape, spacing in nm and number of channels."""
+    image_io = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
+    if image_io is None:
+        raise ValueError("its content is not of the format that its name says")
+    image_io.SetFileName(str(path))
+    image_io.ReadImageInformation()
+    axes = range(image_io.GetNumberOfDimensions())
+    spacing = tuple(image_io.GetSpacing(axis) * _NM_PER_UNIT["mm"] for axis in axes)
+    return tuple(image_io.GetDimensions(axis) for axis in axes), spacing, image_io.GetNumberOfComponents()
+
+
+def _nifti_header(path: Path) -> tuple[tuple[int, ...], tuple[float, ...], int]:
+    """Return shape, spacing in nm (0 where the unit is not stated) and number of channels."""
+    header: Any = nibabel.load(path).header
+    unit = _NM_PER_UNIT.get(header.get_xyzt_units()[0], 0.0)
+    if header.get_data_dtype().names:
+        raise ValueError("it is a colour NIfTI; convert it to gray")
+    return tuple(header.get_data_shape()), tuple(float(zoom) * unit for zoom in header.get_zooms()), 1
+
+
+def _pixel_size(spacing: tuple[float, ...]) -> float | None:
+    x, y = spacing[:2]
+    low, high = PLAUSIBLE_NM
+    trusted = low <= x <= high and abs(x - y) <= 0.01 * x
+    return float(f"{x:.6g}") if trusted else None  # headers hold single precision: 4.99999989 is 5
+
+
+def _unreadable(path: str | Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split())[-200:] or type(error).__name__
+    return DataError(f"{path}: cannot be read as an image ({reason})")

@@ -1,0 +1,295 @@
+"""Turns folders of microscope images into a domain folder: one PNG a section, at one pixel size, with clicks."""
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.transform import resize
+from tqdm import tqdm
+
+from bundle.data.domains import SPLITS, write_datalist
+from bundle.data.errors import DataError
+from bundle.data.image_files import read_image, write_png
+from bundle.data.new_folder import check_replaceable, new_folder
+from bundle.data.points import Clicks, PointsFile, check_inside, read_points, write_points
+from bundle.data.simulated_clicks import click_instances, share_of
+from bundle.data.sources import Source, common_pixel_size, find_sources
+from bundle.keys import IMAGE, LABEL
+
+_PREFIX = {"training": "train", "validation": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What to prepare, and how; the options of ``scripts/prepare_data.py``.
+
+    Attributes:
+        output: domain folder to write.
+        name: name of the domain; default the name of ``output``.
+        data: folder with ``train/`` and ``test/`` (or one of them), each with ``images/`` and perhaps ``labels/``;
+            instead of the next four.
+        train: image files, and folders of them, of the training split.
+        test: the same of the test split.
+        train_labels: masks of ``train``, paired by stem; any value but 0 is foreground.
+        test_labels: masks of ``test``.
+        no_labels: leave the masks out of the training split. Clicks are still simulated from them.
+        pixel_size: nanometres per pixel of the input; default what the files tell, if that can be trusted.
+        target_pixel_size: nanometres per pixel of the output; default no resampling.
+        validation_share: share of the training sections, the last ones, that becomes the validation split. Neighbours
+            look alike, so sections taken from in between would not test much.
+        points_share: shares in (0,1] of all instances of a split to click; one points file for each.
+        points: points file made by hand, in pixels of the input; it becomes ``points.json``.
+        seed: of the simulated clicks. The clicks of a small share are among those of a larger one.
+        overwrite: replace a domain folder that is already there, with everything in it.
+    """
+
+    output: Path
+    name: str | None = None
+    data: Path | None = None
+    train: Sequence[str | Path] = ()
+    test: Sequence[str | Path] = ()
+    train_labels: Sequence[str | Path] = ()
+    test_labels: Sequence[str | Path] = ()
+    no_labels: bool = False
+    pixel_size: float | None = None
+    target_pixel_size: float | None = None
+    validation_share: float = 0.0
+    points_share: Sequence[float] = (0.15,)
+    points: Path | None = None
+    seed: int = 0
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What was written.
+
+    Attributes:
+        pixel_size: nanometres per pixel of the output.
+        entries: the datalist's entries of each split.
+        sizes: the sizes (width, height) in pixels that occur.
+        instances: number of instances in the masks of each split.
+        clicked: number of clicks in each split, by the name of the points file.
+    """
+
+    pixel_size: float
+    entries: dict[str, list[dict[str, str]]]
+    sizes: set[tuple[int, int]]
+    instances: dict[str, int]
+    clicked: dict[str, dict[str, int]]
+
+
+class _Section(NamedTuple):
+    source: Source
+    z: int
+    split: str
+    name: str  # of the input, as a points file made by hand may spell it
+    image: str  # of the output, relative to the domain folder
+
+
+def prepare_domain(options: Preparation) -> Prepared:
+    """Write a domain folder: all of it, or nothing.
+
+    Output images are gray PNG of 8 bits where the input has 8 bits, else of 16; what does not fit into 16 bits without
+    sign (floating point, negative values) is scaled file by file, its percentiles 0.1 to 99.9 to the whole range.
+    Images are resampled with anti-aliasing, masks likewise and cut at 0.5. An instance is an 8-connected component of
+    a section's mask in the output.
+
+    Args:
+        options: what to prepare, and how.
+
+    Returns:
+        What was written.
+
+    Raises:
+        DataError: an option or an input file cannot be used; nothing has been written then.
+    """
+    options = _with_data_folder(options)
+    _check_numbers(options)
+    sections = _plan(options)
+    sources = list(dict.fromkeys(section.source for section in sections))
+    check_replaceable(options.output, options.overwrite, [file for s in sources for file in (s.image, s.label) if file])
+    pixel_size = options.pixel_size or common_pixel_size(sources)
+    target = options.target_pixel_size or pixel_size
+    scale = pixel_size / target
+    by_hand = None if options.points is None else _scaled_points(options.points, sections, scale)
+    with new_folder(options.output) as folder:
+        clicks, entries = _write_sections(folder, sections, scale, options)
+        files = _points_files(clicks, options) | ({} if by_hand is None else {"points.json": by_hand})
+        for name, file in files.items():
+            write_points(folder / name, *file)
+        write_datalist(folder, options.name or options.output.absolute().name, target, entries)
+    return Prepared(
+        pixel_size=target,
+        entries=entries,
+        sizes={_output_size(source, scale) for source in sources},
+        instances={split: sum(map(len, images.values())) for split, images in clicks.items()},
+        clicked={name: _count(file, entries) for name, file in files.items()},
+    )
+
+
+def _with_data_folder(options: Preparation) -> Preparation:
+    """Put the folders below ``options.data`` in the place of train, test and their labels."""
+    if options.data is None:
+        return options
+    if options.train or options.test or options.train_labels or options.test_labels:
+        raise DataError(f"--data {options.data} stands for --train, --test and their labels; give one or the other")
+    folders = {
+        name + suffix: [options.data / name / kind]
+        for name in ("train", "test")
+        for suffix, kind in (("", "images"), ("_labels", "labels"))
+        if (options.data / name / "images").is_dir() and (options.data / name / kind).is_dir()
+    }
+    if not folders:
+        raise DataError(f"{options.data}: expected train/images or test/images in it; or give --train and --test")
+    return dataclasses.replace(options, **folders)  # type: ignore[arg-type]
+
+
+def _check_numbers(options: Preparation) -> None:
+    for name in ("pixel_size", "target_pixel_size"):
+        value = getattr(options, name)
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise DataError(f"{name} is {value}; expected nanometres above 0")
+    if not 0 <= options.validation_share < 1:
+        raise DataError(f"validation_share is {options.validation_share}; expected 0 or more and less than 1")
+    for share in options.points_share:
+        if not 0 < share <= 1:
+            raise DataError(f"points_share is {share}; expected more than 0 and at most 1, as 0.15 for 15 %")
+    if options.seed < 0:
+        raise DataError(f"seed is {options.seed}; expected 0 or more")
+
+
+def _plan(options: Preparation) -> list[_Section]:
+    """List every section to be written, and refuse two that would get the same name."""
+    train = _sections(find_sources(options.train, options.train_labels))
+    test = _sections(find_sources(options.test, options.test_labels))
+    if not train and not test:
+        raise DataError("no images: give --train, --test or --data")
+    held = _validation_count(len(train), options.validation_share)
+    splits = {"training": train[: len(train) - held], "validation": train[len(train) - held :], "test": test}
+    sections = [
+        _Section(source, z, split, str(source.image.parent / name), f"images/{_PREFIX[split]}_{Path(name).name}.png")
+        for split, found in splits.items()
+        for source, z, name in found
+    ]
+    image, count = Counter(section.image for section in sections).most_common(1)[0]
+    if count > 1:
+        files = ", ".join(section.name for section in sections if section.image == image)
+        raise DataError(f"{count} inputs would become {image}: {files}. Rename all but one")
+    return sections
+
+
+def _sections(sources: Sequence[Source]) -> list[tuple[Source, int, str]]:
+    return [(source, z, name) for source in sources for z, name in enumerate(source.section_names())]
+
+
+def _validation_count(sections: int, share: float) -> int:
+    if not share:
+        return 0
+    count = max(1, math.floor(share * sections + 0.5))
+    if count >= sections:
+        raise DataError(f"validation_share {share} of {sections} training sections leaves none to train on")
+    return count
+
+
+def _scaled_points(path: Path, sections: Sequence[_Section], scale: float) -> PointsFile:
+    """Read points in pixels of the input and turn them into pixels of the output."""
+    given, by_name = read_points(path, [section.name for section in sections]), {s.name: s for s in sections}
+    clicks = {}
+    for name, (points, labels) in given.clicks.items():
+        source, size = by_name[name].source, by_name[name].source.header.size
+        check_inside(path, name, points, size)
+        output = _output_size(source, scale)
+        moved = [[int((v + 0.5) * new / old) for v, new, old in zip(p, output, size, strict=True)] for p in points]
+        clicks[by_name[name].image] = Clicks(moved, labels)
+    return PointsFile(clicks, given.complete)
+
+
+def _output_size(source: Source, scale: float) -> tuple[int, int]:
+    width, height = (max(1, round(pixels * scale)) for pixels in source.header.size)
+    return width, height
+
+
+def _write_sections(
+    folder: Path, sections: Sequence[_Section], scale: float, options: Preparation
+) -> tuple[dict[str, dict[str, list[list[int]]]], dict[str, list[dict[str, str]]]]:
+    """Write images and masks.
+
+    Returns:
+        For each split that has masks: one click in every instance, by image; and the datalist's entries of each split.
+    """
+    (folder / "images").mkdir()
+    clicks: dict[str, dict[str, list[list[int]]]] = {}
+    entries: dict[str, list[dict[str, str]]] = {split: [] for split in SPLITS}
+    random = {split: np.random.default_rng([options.seed, number]) for number, split in enumerate(SPLITS)}
+    progress = tqdm(_read(sections, scale), total=len(sections), unit="section", disable=None)
+    for section, image, mask in progress:
+        write_png(folder / section.image, image)
+        entry = {IMAGE: section.image}
+        if mask is not None:
+            clicks.setdefault(section.split, {})[section.image] = click_instances(mask, random[section.split])
+            if not (options.no_labels and section.split == "training"):
+                entry[LABEL] = section.image.replace("images/", "labels/", 1)
+                (folder / "labels").mkdir(exist_ok=True)
+                write_png(folder / entry[LABEL], mask.astype(np.uint8) * 255)
+        entries[section.split].append(entry)
+    return clicks, entries
+
+
+def _read(sections: Sequence[_Section], scale: float) -> Iterator[tuple[_Section, NDArray, NDArray | None]]:
+    """Yield each section with its image and mask (X,Y) at the size of the output, reading every file once."""
+    for source, group in groupby(sections, key=lambda section: section.source):
+        image = _to_gray(read_image(source.image))
+        mask = None if source.label is None else read_image(source.label) != 0
+        size = _output_size(source, scale)
+        for section in group:
+            part = None if mask is None else _resampled(mask[..., section.z].astype(np.float32), size) >= 0.5
+            yield section, _resampled(image[..., section.z], size), part
+
+
+def _to_gray(image: NDArray) -> NDArray:
+    """Return the image as uint8 or uint16, unchanged where its values fit."""
+    if np.issubdtype(image.dtype, np.integer) and image.min() >= 0 and image.max() <= 65535:
+        return image.astype(np.uint8 if image.dtype.itemsize == 1 else np.uint16)
+    low, high = np.percentile(image, (0.1, 99.9))
+    return np.rint(np.clip((image - low) / ((high - low) or 1), 0, 1) * 65535).astype(np.uint16)
+
+
+def _resampled(section: NDArray, size: tuple[int, int]) -> NDArray:
+    """Resample (X,Y) to ``size``, the type kept."""
+    if section.shape == size:
+        return section
+    values = resize(section.astype(np.float32), size, order=1, anti_aliasing=True)
+    return (np.rint(values) if np.issubdtype(section.dtype, np.integer) else values).astype(section.dtype)
+
+
+def _points_files(clicks: dict[str, dict[str, list[list[int]]]], options: Preparation) -> dict[str, PointsFile]:
+    """Draw the share of each split for itself and join the splits; no file where nothing has a mask."""
+    if not clicks:
+        return {}
+    return {
+        f"points_{share * 100:g}.json": PointsFile(
+            {
+                image: Clicks(points, [1] * len(points))
+                for number, split in enumerate(SPLITS)
+                for image, points in share_of(clicks.get(split, {}), share, [options.seed, number, 1]).items()
+            },
+            complete=share >= 1,
+        )
+        for share in options.points_share
+    }
+
+
+def _count(file: PointsFile, entries: dict[str, list[dict[str, str]]]) -> dict[str, int]:
+    empty = Clicks([], [])
+    return {
+        split: sum(len(file.clicks.get(entry[IMAGE], empty).points) for entry in found)
+        for split, found in entries.items()
+    }

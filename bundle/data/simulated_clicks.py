@@ -1,0 +1,46 @@
+"""Clicks as a person would make them, drawn from masks: one in an instance, in a share of all instances."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.measure import label, regionprops
+
+
+def click_instances(mask: NDArray, random: np.random.Generator) -> list[list[int]]:
+    """Click every instance once.
+
+    Args:
+        mask: array (X,Y), foreground where it is not 0; instances are its 8-connected components.
+        random: source of randomness.
+
+    Returns:
+        [x, y] of a uniformly drawn pixel of each instance, in pixels.
+    """
+    regions = regionprops(label(mask != 0, connectivity=2))
+    return [random.choice(region.coords).tolist() for region in regions]
+
+
+def share_of(
+    clicks: Mapping[str, Sequence[list[int]]], share: float, seed: int | Sequence[int]
+) -> dict[str, list[list[int]]]:
+    """Keep the clicks of a random share of all instances.
+
+    The instances are put in an order that depends on the seed alone, and the first ones are kept: so a smaller share is
+    part of a larger one.
+
+    Args:
+        clicks: one click for each instance, by image.
+        share: in (0,1]; rounded to the nearest number of instances, at least one of them.
+        seed: of the order.
+
+    Returns:
+        The clicks kept, for all images of ``clicks``, in the order of ``clicks``.
+    """
+    total = sum(map(len, clicks.values()))
+    count = min(total, max(1, math.floor(share * total + 0.5)))
+    kept = np.zeros(total, dtype=bool)
+    kept[np.random.default_rng(seed).permutation(total)[:count]] = True
+    chosen = iter(kept.tolist())
+    return {image: [point for point in points if next(chosen)] for image, points in clicks.items()}

@@ -1,0 +1,121 @@
+"""The files that a domain folder is prepared from: found, paired with their masks and taken apart into sections."""
+
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bundle.data.errors import DataError
+from bundle.data.image_files import SUFFIXES, ImageHeader, is_image, read_header, stem
+
+logger = logging.getLogger(__name__)
+
+
+class Source(NamedTuple):
+    """One input file.
+
+    Attributes:
+        image: image or stack.
+        label: mask of the same size, or None.
+        header: header of ``image``.
+    """
+
+    image: Path
+    label: Path | None
+    header: ImageHeader
+
+    def section_names(self) -> list[str]:
+        """Name each section: the file's stem, and for a stack ``_z000``, ``_z001``, ... behind it."""
+        name = stem(self.image)
+        return [name] if self.header.sections == 1 else [f"{name}_z{z:03d}" for z in range(self.header.sections)]
+
+
+def find_sources(images: Iterable[str | Path], labels: Iterable[str | Path] = ()) -> list[Source]:
+    """Find the image files, and the mask of each, and check their headers.
+
+    Masks are paired by stem (``000.png`` and ``000.tif``); a single image and a single mask pair whatever their names.
+
+    Args:
+        images: files, and folders whose image files are taken in natural order (2 before 10).
+        labels: the same for masks; none means that the images have no masks.
+
+    Returns:
+        The sources in the order given.
+
+    Raises:
+        DataError: a file is missing or unreadable, an image has no mask or a mask no image, or their sizes differ.
+    """
+    image_files, label_files = _expand(images), _expand(labels)
+    pairs = _pair(image_files, label_files) if label_files else {}
+    return [_source(image, pairs.get(image)) for image in image_files]
+
+
+def common_pixel_size(sources: Sequence[Source]) -> float:
+    """Return the pixel size in nm that the headers of all sources agree on.
+
+    Args:
+        sources: at least one source.
+
+    Raises:
+        DataError: a header tells no pixel size that can be trusted, or two disagree.
+    """
+    for source in sources:
+        size, first = source.header.pixel_size, sources[0].header.pixel_size
+        if size is None:
+            raise DataError(f"{source.image}: tells no pixel size that can be trusted; give --pixel-size in nanometres")
+        if first is None or abs(size - first) > 0.01 * first:
+            raise DataError(
+                f"{source.image}: has {size:g} nm pixels, but {sources[0].image} has {first}. "
+                "Prepare them separately, or give the --pixel-size of all"
+            )
+    return float(sources[0].header.pixel_size or 0)
+
+
+def _source(image: Path, label: Path | None) -> Source:
+    header = read_header(image)
+    if label is not None:
+        other = read_header(label)
+        if (other.size, other.sections) != (header.size, header.sections):
+            raise DataError(
+                f"{label}: has size {(*other.size, other.sections)} (width, height, sections), "
+                f"but its image {image} has {(*header.size, header.sections)}"
+            )
+    return Source(image, label, header)
+
+
+def _expand(paths: Iterable[str | Path]) -> list[Path]:
+    return [file for path in map(Path, paths) for file in (_image_files(path) if path.is_dir() else [path])]
+
+
+def _image_files(folder: Path) -> list[Path]:
+    files = [file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")]
+    for file in files:
+        if not is_image(file):
+            logger.warning("%s: left out, not one of the image formats %s", file, ", ".join(SUFFIXES))
+    found = sorted(filter(is_image, files), key=lambda file: _natural(file.name))
+    if not found:
+        raise DataError(f"{folder}: holds no images; expected files of {', '.join(SUFFIXES)}")
+    return found
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Split a name into numbers and the rest, so that it sorts by the numbers' values."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+def _pair(images: Sequence[Path], labels: Sequence[Path]) -> dict[Path, Path]:
+    if len(images) == len(labels) == 1:
+        return {images[0]: labels[0]}
+    by_stem: dict[str, Path] = {}
+    for label in labels:
+        if stem(label) in by_stem:
+            raise DataError(f"{label}: has the same stem as {by_stem[stem(label)]}; expected one mask for each image")
+        by_stem[stem(label)] = label
+    pairs = {image: by_stem[stem(image)] for image in images if stem(image) in by_stem}
+    unused = set(labels) - set(pairs.values())
+    if unused:
+        raise DataError(f"{min(unused)}: no image has the stem {stem(min(unused))!r}; masks pair with images by stem")
+    for image in set(images) - set(pairs):
+        raise DataError(f"{image}: no mask has the stem {stem(image)!r}; give every image a mask, or none of them")
+    return pairs

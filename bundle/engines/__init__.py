@@ -1,0 +1,4 @@
+from .adaptation_trainer import AdaptationTrainer
+from .source_trainer import SourceTrainer
+
+__all__ = ["AdaptationTrainer", "SourceTrainer"]

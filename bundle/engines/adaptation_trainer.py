@@ -1,0 +1,130 @@
+"""Stage 1: self-training on the target domain with sparse points (Prompt-DAS)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from bundle import keys as K
+from bundle.engines.parts_trainer import PartsTrainer
+from bundle.losses.contrastive import PromptContrastiveLoss
+from bundle.losses.pseudo_labels import PseudoLabeler, PseudoLabels
+from bundle.networks.prompt_encoder import clicks_to_points
+from bundle.networks.promptable_segmenter import PromptableSegmenter
+from bundle.transforms.mixing import RandMix
+
+
+class AdaptationTrainer(PartsTrainer):
+    """Mean-teacher adaptation with prompt-guided contrastive learning (Prompt-DAS, arXiv 2509.18973).
+
+    ``train_data_loader`` yields ``source`` as :class:`SourceTrainer` takes it, and ``target`` with ``image``
+    (B,3,H,W), the weak view and the given clicks, ``strong`` (B,1,H,W), the strong view of the same pixels, and
+    ``complete`` (B,). No entry of the target is a label.
+
+    Parts of the loss: ``source_seg``, ``source_det``, ``seg``, ``det``, ``pcl``. After an iteration
+    ``state.pseudo_labels`` and ``state.given_clicks`` are what the teacher taught, for handlers to watch.
+
+    Args:
+        teacher: same architecture as ``network``; a handler averages it (:class:`bundle.handlers.MeanTeacher`).
+        pseudo_labeler: what to believe of the teacher.
+        contrastive_loss: PCL.
+        mix: mixing of strong views.
+        queries: probes at pseudo foreground for each image (paper: 256).
+        negatives: probes at pseudo background for each image (paper: 512).
+        kwargs: of :class:`PartsTrainer`.
+    """
+
+    def __init__(
+        self,
+        *,
+        teacher: nn.Module,
+        pseudo_labeler: PseudoLabeler,
+        contrastive_loss: PromptContrastiveLoss,
+        mix: RandMix,
+        queries: int = 256,
+        negatives: int = 512,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.teacher = teacher.requires_grad_(False).eval()
+        self.pseudo_labeler = pseudo_labeler
+        self.contrastive_loss = contrastive_loss
+        self.mix = mix
+        self.queries = queries
+        self.negatives = negatives
+
+    def compute_losses(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+        """Parts of the loss for a source and a target batch."""
+        source, target = batch[K.SOURCE], batch[K.TARGET]
+        pred = self.inferer(source[K.IMAGE], self.network)
+        source_seg, source_det = self.loss_function(pred, source[K.LABEL], source[K.DENSITY])
+
+        pseudo = self.teach(target[K.IMAGE], target[K.COMPLETE])
+        self.state.pseudo_labels, self.state.given_clicks = pseudo, target[K.IMAGE][:, 1:]
+        image, pseudo = self.mixed_view(target[K.STRONG], pseudo)
+        pred, probes = self.student(image, pseudo)
+        seg, det = self.loss_function(pred, pseudo.mask, pseudo.density, pseudo.weight)
+        pcl = self.contrastive_loss(*probes)
+        return {"source_seg": source_seg, "source_det": source_det, "seg": seg, "det": det, "pcl": pcl}
+
+    @torch.no_grad()
+    def teach(self, image: torch.Tensor, complete: torch.Tensor) -> PseudoLabels:
+        """Pseudo labels of the weak view (B,3,H,W): the teacher finds points first, then is prompted with them."""
+        teacher: PromptableSegmenter = self.teacher
+        given = image[:, 1:]
+        embedding, fine = teacher.encode(image[:, :1])
+        found = teacher.decode(embedding, fine, *clicks_to_points(given, teacher.max_points))
+        clicks = self.pseudo_labeler.estimate_clicks(found[:, 1:], given)
+        pred = teacher.decode(embedding, fine, *clicks_to_points(clicks, teacher.max_points))
+        return self.pseudo_labeler(pred, given, clicks, complete)
+
+    def mixed_view(self, strong: torch.Tensor, pseudo: PseudoLabels) -> tuple[torch.Tensor, PseudoLabels]:
+        """Mix the strong views (B,1,H,W) and all that belongs to them alike."""
+        paste = self.mix.paste_mask(pseudo.mask)
+        image, *mixed = self.mix(
+            paste, strong, pseudo.mask, pseudo.density, pseudo.weight, pseudo.clicks, pseudo.predicted
+        )
+        return image, PseudoLabels(*mixed)
+
+    def student(
+        self, image: torch.Tensor, pseudo: PseudoLabels
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """The student's prediction (B,2,H,W) with some of the clicks, and the arguments of the contrastive loss."""
+        student: PromptableSegmenter = getattr(self.network, "module", self.network)
+        coords, labels = clicks_to_points(pseudo.clicks, student.max_points)
+        positive = labels == 1
+        believed = pseudo.weight > 0
+        foreground, background = believed & (pseudo.mask > 0.5), believed & (pseudo.mask < 0.5)
+        probe_coords = torch.cat(
+            (coords, sample_positions(foreground, self.queries), sample_positions(background, self.negatives)), dim=1
+        )
+        embedding, fine = student.encode(image)
+        pred, probes = student.decode_with_probes(embedding, fine, coords, drop_points(labels), probe_coords)
+        at_points, queries, negatives = probes.split([coords.shape[1], self.queries, self.negatives], dim=1)
+        usable = foreground.flatten(1).any(dim=1) & background.flatten(1).any(dim=1)
+        return pred, (at_points, positive, queries, negatives, usable)
+
+
+def drop_points(labels: torch.Tensor) -> torch.Tensor:
+    """Turn a random subset of the points (B,N) to padding; the share kept is uniform in [0,1] for each image."""
+    keep = torch.rand(labels.shape, device=labels.device) < torch.rand(len(labels), 1, device=labels.device)
+    return torch.where(keep, labels, torch.full_like(labels, -1))
+
+
+def sample_positions(region: torch.Tensor, count: int) -> torch.Tensor:
+    """Draw pixels of a region with replacement.
+
+    Args:
+        region: (B,1,H,W) bool; an empty one is drawn from everywhere.
+        count: n.
+
+    Returns:
+        (B,n,2) pixel centres.
+    """
+    width = region.shape[3]
+    chance = region.flatten(1).float()
+    chance = torch.where(chance.any(dim=1, keepdim=True), chance, torch.ones_like(chance))
+    index = torch.multinomial(chance, count, replacement=True)
+    return torch.stack((index // width, index % width), dim=-1) + 0.5

@@ -1,0 +1,3 @@
+from .prompted_sliding_window import PromptedSlidingWindowInferer
+
+__all__ = ["PromptedSlidingWindowInferer"]

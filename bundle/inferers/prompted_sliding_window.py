@@ -1,0 +1,75 @@
+"""Sliding-window inference of prompted images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from monai.inferers import SlidingWindowInferer
+from torch.nn import functional as F
+
+
+def most_clicks(clicks: torch.Tensor, window: Sequence[int]) -> int:
+    """The largest number of clicks that any window of a size can hold.
+
+    Args:
+        clicks: (B,2,H,W) of 0 and 1.
+        window: (h, w) in pixels; larger than the image means all of it.
+    """
+    h, w = (min(a, b) for a, b in zip(window, clicks.shape[2:], strict=True))
+    total = F.pad(clicks.sum(dim=1).double().cumsum(1).cumsum(2), (1, 0, 1, 0))
+    inside = total[:, h:, w:] - total[:, :-h, w:] - total[:, h:, :-w] + total[:, :-h, :-w]
+    return int(inside.amax().round())
+
+
+class PromptedSlidingWindowInferer(SlidingWindowInferer):
+    """MONAI's sliding window for images whose clicks are channels, so that each window gets its own in its own frame.
+
+    Windows are blended with Gaussian weights. An image smaller than a window is padded with 0, never mirrored: a
+    mirrored click would be a false one.
+
+    Args:
+        roi_size: window in pixels, a multiple of the encoder's stride.
+        overlap: of neighbouring windows, in [0, 1).
+        sw_batch_size: windows at a time.
+        rotations: 1, or 4 to average over rotations by 90 degrees.
+        max_points: the most clicks that the network takes for a window.
+        kwargs: of :class:`monai.inferers.SlidingWindowInferer`.
+
+    Raises:
+        ValueError: for other numbers of rotations, or, when called, for a window with too many clicks.
+    """
+
+    def __init__(
+        self,
+        roi_size: Sequence[int],
+        overlap: float = 0.25,
+        sw_batch_size: int = 4,
+        rotations: int = 1,
+        max_points: int = 64,
+        **kwargs: Any,
+    ) -> None:
+        if rotations not in (1, 4):
+            raise ValueError(f"rotations must be 1 or 4, got {rotations}")
+        super().__init__(
+            roi_size, sw_batch_size, overlap, mode="gaussian", padding_mode="constant", cval=0.0, **kwargs
+        )
+        self.rotations = rotations
+        self.max_points = max_points
+
+    def __call__(
+        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Segment (B,3,H,W) images; returns (B,2,H,W), the mean of the logits and densities of all windows."""
+        crowd = most_clicks(inputs[:, 1:], self.roi_size)
+        if crowd > self.max_points:
+            raise ValueError(
+                f"{crowd} clicks fall in one window of {tuple(self.roi_size)} pixels, but the network takes at most "
+                f"{self.max_points}: use smaller windows, fewer clicks, or a network trained with a larger max_points"
+            )
+        total: Any = 0
+        for k in range(self.rotations):
+            out = super().__call__(torch.rot90(inputs, k, (2, 3)), network, *args, **kwargs)
+            total = total + torch.rot90(out, -k, (2, 3))
+        return total / self.rotations

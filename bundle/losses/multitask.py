@@ -1,0 +1,47 @@
+"""Segmentation and detection loss, for true labels and for pseudo labels with weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class MultitaskLoss(nn.Module):
+    """Binary cross-entropy and soft Dice on the mask, mean squared error on the density map (Prompt-DAS, section 2).
+
+    With a weight W in [0,1] for each pixel, BCE = sum W bce / sum W, MSE likewise, and
+    Dice = 1 - (2 sum W p y + s) / (sum W p + sum W y + s), over the whole batch.
+
+    Args:
+        smooth: s, keeps the Dice term calm on batches that hold next to nothing.
+    """
+
+    def __init__(self, smooth: float = 10.0) -> None:
+        super().__init__()
+        self.smooth = smooth
+
+    def forward(
+        self, pred: torch.Tensor, mask: torch.Tensor, density: torch.Tensor, weight: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute both parts.
+
+        Args:
+            pred: (B,2,H,W) mask logits and density.
+            mask: (B,1,H,W) of 0 and 1.
+            density: (B,1,H,W) in [0,1].
+            weight: (B,1,H,W) in [0,1], or None for 1 everywhere.
+
+        Returns:
+            Segmentation loss and detection loss, scalars.
+        """
+        logits, estimate = pred[:, :1], pred[:, 1:]
+        mask = mask.to(logits.dtype)
+        w = torch.ones_like(mask) if weight is None else weight.to(logits.dtype)
+        total = w.sum().clamp(min=1.0)
+        bce = (w * F.binary_cross_entropy_with_logits(logits, mask, reduction="none")).sum() / total
+        p = logits.sigmoid()
+        overlap = 2 * (w * p * mask).sum() + self.smooth
+        dice = 1 - overlap / ((w * p).sum() + (w * mask).sum() + self.smooth)
+        mse = (w * (estimate - density).square()).sum() / total
+        return bce + dice, mse

@@ -1,0 +1,170 @@
+"""Pseudo labels: what of a teacher's prediction to believe, given a few clicks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def flood(seeds: torch.Tensor, region: torch.Tensor, steps: int = 128) -> torch.Tensor:
+    """Everything in ``region`` that is 8-connected to a seed (morphological reconstruction by dilation).
+
+    Args:
+        seeds: (B,1,H,W) bool.
+        region: (B,1,H,W) bool.
+        steps: longest path in pixels.
+
+    Returns:
+        (B,1,H,W) bool.
+    """
+    inside = region.float()
+    reached = (seeds & region).float()
+    for _ in range(steps):
+        grown = F.max_pool2d(reached, 3, stride=1, padding=1) * inside
+        if torch.equal(grown, reached):
+            break
+        reached = grown
+    return reached > 0
+
+
+def discs(clicks: torch.Tensor, radius: int) -> torch.Tensor:
+    """Discs of a radius in pixels around clicks, (B,1,H,W) to bool (B,1,H,W)."""
+    r = torch.arange(-radius, radius + 1, device=clicks.device, dtype=torch.float32)
+    kernel = (r[:, None].square() + r[None].square() <= radius * radius).float()
+    return F.conv2d(clicks.float(), kernel[None, None], padding=radius) > 0.5
+
+
+def density_peaks(density: torch.Tensor, threshold: float = 0.5, radius: int = 4) -> torch.Tensor:
+    """Local maxima of a density map above a threshold (non-maximum suppression).
+
+    Args:
+        density: (B,1,H,W).
+        threshold: smallest value of a peak.
+        radius: a peak is the largest value within a square of this half width, in pixels.
+
+    Returns:
+        (B,1,H,W) bool. A plateau has one peak for each of its pixels; floating-point maps hardly have one.
+    """
+    highest = F.max_pool2d(density, 2 * radius + 1, stride=1, padding=radius)
+    return (density == highest) & (density > threshold)
+
+
+def draw_density(clicks: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Gaussians of peak 1 at clicks, (B,1,H,W) to (B,1,H,W); where two meet the larger value stands nearly alone."""
+    reach = int(3 * sigma + 0.5)
+    r = torch.arange(-reach, reach + 1, device=clicks.device, dtype=torch.float32)
+    g = torch.exp(-r.square() / (2 * sigma * sigma))
+    drawn = F.conv2d(clicks.float(), g[None, None, :, None], padding=(reach, 0))
+    return F.conv2d(drawn, g[None, None, None, :], padding=(0, reach)).clamp(max=1.0)
+
+
+@dataclass
+class PseudoLabels:
+    """Targets for the student, each (B,1,H,W), and the clicks behind them.
+
+    Attributes:
+        mask: 0 or 1.
+        density: in [0,1].
+        weight: trust in [0,1].
+        clicks: (B,2,H,W) given and estimated clicks.
+        predicted: 0 or 1, the teacher's own mask before clicks corrected it.
+    """
+
+    mask: torch.Tensor
+    density: torch.Tensor
+    weight: torch.Tensor
+    clicks: torch.Tensor
+    predicted: torch.Tensor
+
+
+class PseudoLabeler(nn.Module):
+    """Turn a teacher's prediction and the given clicks into pseudo labels (Prompt-DAS, section 2; weights are ours).
+
+    - An instance that holds a given foreground click is trusted: the pixels connected to the click where the
+      foreground probability p is above ``low_threshold`` (hysteresis: a click lowers the bar), and a disc around it.
+    - A predicted instance that holds a background click is background.
+    - Elsewhere a pixel counts when max(p, 1-p) >= ``confidence``, and is ignored otherwise.
+    - Where every instance was clicked (``complete``), predicted foreground that no click reaches is background,
+      unless it touches the border of the crop, beyond which its click may lie.
+
+    Args:
+        confidence: smallest max(p, 1-p) of an untrusted pixel that counts.
+        low_threshold: smallest p of foreground connected to a click.
+        click_radius: radius in pixels of what a click proves by itself.
+        peak_threshold: smallest density of an estimated point.
+        peak_radius: half width of its non-maximum suppression, in pixels.
+        density_sigma: standard deviation in pixels of the Gaussian drawn at a given click.
+
+    Raises:
+        ValueError: when a threshold is outside its range.
+    """
+
+    def __init__(
+        self,
+        confidence: float = 0.8,
+        low_threshold: float = 0.3,
+        click_radius: int = 2,
+        peak_threshold: float = 0.5,
+        peak_radius: int = 4,
+        density_sigma: float = 4.0,
+    ) -> None:
+        super().__init__()
+        if not 0.5 <= confidence < 1:
+            raise ValueError(f"confidence must be in [0.5, 1), got {confidence}")
+        if not 0 < low_threshold <= 0.5:
+            raise ValueError(f"low_threshold must be in (0, 0.5], got {low_threshold}")
+        self.confidence = confidence
+        self.low_threshold = low_threshold
+        self.click_radius = click_radius
+        self.peak_threshold = peak_threshold
+        self.peak_radius = peak_radius
+        self.density_sigma = density_sigma
+
+    def estimate_clicks(self, density: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        """Add the peaks of the teacher's density to the given clicks, save where a given click is near.
+
+        Args:
+            density: (B,1,H,W).
+            given: (B,2,H,W).
+
+        Returns:
+            (B,2,H,W) of 0 and 1.
+        """
+        near = discs(given.amax(dim=1, keepdim=True), 2 * self.peak_radius)
+        estimated = density_peaks(density, self.peak_threshold, self.peak_radius) & ~near
+        return torch.cat((torch.maximum(given[:, :1], estimated.to(given.dtype)), given[:, 1:]), dim=1)
+
+    def forward(
+        self, pred: torch.Tensor, given: torch.Tensor, clicks: torch.Tensor, complete: torch.Tensor
+    ) -> PseudoLabels:
+        """Make pseudo labels.
+
+        Args:
+            pred: (B,2,H,W) the teacher's mask logits and density, prompted with ``clicks``.
+            given: (B,2,H,W) the clicks that a person made.
+            clicks: (B,2,H,W) those and the estimated ones.
+            complete: (B,) bool, every instance of the image has a given click.
+        """
+        p = pred[:, :1].sigmoid()
+        foreground, background = given[:, :1] > 0.5, given[:, 1:] > 0.5
+        possible = p > self.low_threshold
+        proved = flood(foreground, possible) | discs(foreground, self.click_radius)
+        refuted = flood(background, p > 0.5) & ~proved | discs(background, self.click_radius)
+        all_clicked = complete.view(-1, 1, 1, 1)
+        inner = possible & ~flood(self._border(possible), possible)
+        refuted = refuted | (all_clicked & inner & ~proved)
+        mask = ((p > 0.5) | proved) & ~refuted
+        weight = (torch.maximum(p, 1 - p) >= self.confidence) | proved | refuted
+        density = pred[:, 1:].clamp(0, 1)
+        density = torch.where(refuted, torch.zeros_like(density), density)
+        density = torch.maximum(density, draw_density(foreground, self.density_sigma))
+        return PseudoLabels(mask.to(p.dtype), density, weight.to(p.dtype), clicks, (p > 0.5).to(p.dtype))
+
+    @staticmethod
+    def _border(like: torch.Tensor) -> torch.Tensor:
+        border = torch.ones_like(like)
+        border[..., 1:-1, 1:-1] = False
+        return border

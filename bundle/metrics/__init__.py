@@ -1,0 +1,18 @@
+"""How good a mask is: scores against a truth, and shapes where there is no truth."""
+
+from bundle.metrics.aji import compute_aji, compute_pq
+from bundle.metrics.health import compare_shapes, describe_image, describe_instances
+from bundle.metrics.instances import LabelInstancesd, label_instances
+from bundle.metrics.segmentation import SegmentationMetrics, segmentation_scores
+
+__all__ = [
+    "LabelInstancesd",
+    "SegmentationMetrics",
+    "compare_shapes",
+    "compute_aji",
+    "compute_pq",
+    "describe_image",
+    "describe_instances",
+    "label_instances",
+    "segmentation_scores",
+]

@@ -1,0 +1,105 @@
+"""Clicks: from impulses in image channels to points, and from points to prompt tokens."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+FOREGROUND, BACKGROUND, PADDING = 1, 0, -1
+
+
+def clicks_to_points(clicks: torch.Tensor, max_points: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Read the clicks out of the prompt channels.
+
+    The shapes do not depend on the data, so scripting, tracing and ONNX export see one graph. Callers make sure that
+    no image has more than ``max_points`` clicks: data sets and inferers check it at the border.
+
+    Args:
+        clicks: (B,2,H,W), 1 at each click and 0 elsewhere; channel 0 foreground, channel 1 background.
+        max_points: N, the number of points to make room for.
+
+    Returns:
+        point_coords (B,N,2) float, pixel centres in pixels, x along H and y along W; and point_labels (B,N) long,
+        1 foreground, 0 background, -1 padding.
+    """
+    width = clicks.shape[3]
+    area = clicks.shape[2] * width
+    value, index = clicks.flatten(1).topk(max_points, dim=1)
+    channel = index // area
+    position = index - channel * area
+    x = position // width
+    y = position - x * width
+    coords = torch.stack((x, y), dim=-1).to(clicks.dtype) + 0.5
+    labels = torch.where(value > 0.5, 1 - channel, torch.full_like(channel, -1))
+    return coords, labels
+
+
+class PromptEncoder(nn.Module):
+    """Points to tokens: random Fourier features of the position (paper), plus a learned embedding of the label (ours).
+
+    Positions are taken in pixels over a fixed length rather than over the image's size, so a token says the same in
+    windows of any size.
+
+    Args:
+        embed_dim: channels of a token, even.
+        position_scale: pixels in one unit of position. The kernel that the features span has a width of about a
+            sixth of it.
+    """
+
+    def __init__(self, embed_dim: int, position_scale: float = 64.0) -> None:
+        super().__init__()
+        if embed_dim % 2:
+            raise ValueError(f"embed_dim must be even, got {embed_dim}")
+        self.embed_dim = embed_dim
+        self.position_scale = position_scale
+        self.register_buffer("frequencies", torch.randn(2, embed_dim // 2))
+        self.label_embeddings = nn.Embedding(2, embed_dim)
+        self.dense_embeddings = nn.Embedding(2, embed_dim)
+        nn.init.normal_(self.label_embeddings.weight, std=0.02)
+        nn.init.normal_(self.dense_embeddings.weight, std=0.02)
+
+    def encode_positions(self, coords: torch.Tensor) -> torch.Tensor:
+        """Fourier features.
+
+        Args:
+            coords: (...,2) positions in pixels.
+
+        Returns:
+            (..., embed_dim) in [-1, 1].
+        """
+        phase = 2 * math.pi * (coords / self.position_scale).to(self.frequencies.dtype) @ self.frequencies
+        return torch.cat((phase.sin(), phase.cos()), dim=-1)
+
+    def grid_positions(self, height: int, width: int, stride: int) -> torch.Tensor:
+        """Pixel positions (height*width, 2) of the centres of an embedding's cells, row by row."""
+        x = torch.arange(height, device=self.frequencies.device, dtype=torch.float32)
+        y = torch.arange(width, device=self.frequencies.device, dtype=torch.float32)
+        cells = torch.stack(
+            (x.unsqueeze(1).expand(height, width), y.unsqueeze(0).expand(height, width)), dim=-1
+        ).reshape(-1, 2)
+        return (cells + 0.5) * stride
+
+    def forward(self, coords: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Tokens (B,N,embed_dim) of points (B,N,2) with labels (B,N); what padding gets does not matter."""
+        return self.encode_positions(coords) + self.label_embeddings(labels.clamp(min=0))
+
+    def dense(self, coords: torch.Tensor, labels: torch.Tensor, grid: torch.Tensor, stride: int) -> torch.Tensor:
+        """Clicks drawn on the image embedding (ours; SAM calls its like dense prompts).
+
+        Each click adds the embedding of its label to the cells around it, weighted by a Gaussian of one cell's width.
+        A short training learns this local path long before attention finds positions.
+
+        Args:
+            coords: (B,N,2) in pixels.
+            labels: (B,N), -1 is drawn nowhere.
+            grid: (L,2) positions of the cells in pixels.
+            stride: pixels of a cell.
+
+        Returns:
+            (B,L,embed_dim), 0 where no click is near.
+        """
+        squared = (grid[None, :, None, :] - coords[:, None, :, :]).square().sum(dim=-1)
+        weight = torch.exp(-squared / (2.0 * stride * stride)) * (labels >= 0).unsqueeze(1)
+        return weight.to(self.dense_embeddings.weight.dtype) @ self.dense_embeddings(labels.clamp(min=0))

@@ -1,0 +1,112 @@
+"""Clicks as image channels."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.transforms import MapTransform, Randomizable
+
+from bundle import keys as K
+
+
+def click_channels(shape: Sequence[int], points: Sequence[Sequence[float]], labels: Sequence[int]) -> torch.Tensor:
+    """Draw clicks.
+
+    Args:
+        shape: (X, Y) of the image.
+        points: (x, y) in pixels; the pixel that holds the position is set.
+        labels: 1 foreground or 0 background for each point.
+
+    Returns:
+        (2,X,Y) float32 of 0 and 1, channel 0 foreground, channel 1 background.
+
+    Raises:
+        ValueError: when a point lies outside, a label is neither 0 nor 1, or their numbers differ.
+    """
+    if len(points) != len(labels):
+        raise ValueError(f"{len(points)} points but {len(labels)} point labels")
+    channels = torch.zeros(2, *shape)
+    for point, label in zip(points, labels, strict=True):
+        x, y = float(point[0]), float(point[1])
+        if label not in (0, 1):
+            raise ValueError(f"point label {label!r}: expected 1 (foreground) or 0 (background)")
+        if not (0 <= x < shape[0] and 0 <= y < shape[1]):
+            raise ValueError(f"point ({x:g}, {y:g}) lies outside the image of {shape[0]}x{shape[1]} pixels")
+        channels[1 - label, int(x), int(y)] = 1.0
+    return channels
+
+
+class AddClickChannelsd(MapTransform):
+    """Append the clicks of an item to its image: (1,X,Y) to (3,X,Y), see :mod:`bundle.keys`.
+
+    Clicks come from ``points`` and ``point_labels``, and from ``foreground`` and ``background``, the lists that a
+    MONAI Label request carries. An item may have none.
+
+    Args:
+        keys: the image.
+        max_points: the most clicks that the network takes, or None when windows or crops are checked elsewhere.
+
+    Raises:
+        ValueError: for a click outside the image, or more than ``max_points``.
+    """
+
+    def __init__(self, keys: str = K.IMAGE, max_points: int | None = None) -> None:
+        super().__init__(keys)
+        self.max_points = max_points
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the item with its image extended."""
+        d = dict(data)
+        points = list(d.get(K.POINTS) or [])
+        labels = list(d.get(K.POINT_LABELS) or [1] * len(points))
+        for name, label in (("foreground", 1), ("background", 0)):
+            extra = list(d.get(name) or [])
+            points += extra
+            labels += [label] * len(extra)
+        if self.max_points is not None and len(points) > self.max_points:
+            raise ValueError(f"{len(points)} clicks on one image, but the network takes at most {self.max_points}")
+        for key in self.key_iterator(d):
+            image = d[key]
+            d[key] = torch.cat((image[:1], click_channels(image.shape[1:], points, labels).to(image)), dim=0)
+        return d
+
+
+class RandInstanceClicksd(Randomizable, MapTransform):
+    """Click a random subset of the instances, each anywhere inside it: (1,X,Y) to (3,X,Y).
+
+    How many is uniform between none and all (Prompt-DAS trains on full, partial and no prompts alike), at most
+    ``max_points``.
+
+    Args:
+        keys: the image.
+        max_points: the most clicks that the network takes.
+    """
+
+    def __init__(self, keys: str = K.IMAGE, max_points: int = 64) -> None:
+        MapTransform.__init__(self, keys)
+        self.max_points = max_points
+
+    def randomize(self, instances: np.ndarray) -> list[tuple[int, int]]:
+        """Choose the clicks in an instance map (X,Y)."""
+        ids = np.unique(instances[instances > 0])
+        count = min(int(self.R.randint(len(ids) + 1)), self.max_points)
+        chosen = self.R.permutation(ids)[:count]
+        return [self._pixel(instances == i) for i in chosen]
+
+    def _pixel(self, inside: np.ndarray) -> tuple[int, int]:
+        xs, ys = np.nonzero(inside)
+        i = self.R.randint(len(xs))
+        return int(xs[i]), int(ys[i])
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the item with its image extended; needs ``instances``."""
+        d = dict(data)
+        points = self.randomize(np.asarray(d[K.INSTANCES])[0].astype(np.int64))
+        for key in self.key_iterator(d):
+            image = d[key]
+            drawn = click_channels(image.shape[1:], points, [1] * len(points)).to(image)
+            d[key] = torch.cat((image[:1], drawn), dim=0)
+        return d
