@@ -10,6 +10,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, which holds the package `bundle`
 
+import itk
+
 from bundle.data.errors import DataError
 from bundle.data.image_files import SUFFIXES
 from bundle.data.preparation import Preparation, Prepared, prepare_domain
@@ -46,7 +48,14 @@ def parser() -> argparse.ArgumentParser:
         default=0.0,
         help="share of the training sections, the last ones, to set apart",
     )
-    add("--points-share", type=float, nargs="+", default=(0.15,), help="shares of the instances to click: 0.15 1.0")
+    add(
+        "--points-share",
+        type=float,
+        nargs="+",
+        default=(0.15,),
+        metavar="SHARE",
+        help="shares of the instances to click: 0.15 1.0",
+    )
     add("--points", type=Path, metavar="FILE", help="points made by hand, in pixels of the input")
     add("--seed", type=int, default=0, help="of the simulated clicks")
     add("--overwrite", action="store_true", help="replace a domain folder, with the points files in it")
@@ -76,6 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
         Exit status: 0, or 2 when something given cannot be used.
     """
     logging.basicConfig(format="%(message)s")
+    itk.Object.SetGlobalWarningDisplay(False)  # a refused file gets one line, from here
     options = Preparation(**vars(parser().parse_args(arguments)))
     try:
         prepared = prepare_domain(options)

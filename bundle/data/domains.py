@@ -35,7 +35,12 @@ SPLITS = ("training", "validation", "test")
 
 
 def load_domain(
-    folder: str | Path, split: str, points: str | Path | None = None, labels: bool = True
+    folder: str | Path,
+    split: str,
+    points: str | Path | None = None,
+    labels: bool = True,
+    window: Sequence[int] | None = None,
+    max_points: int | None = None,
 ) -> list[dict[str, Any]]:
     """List the items of one split, after every check that can be made without reading pixels.
 
@@ -44,6 +49,8 @@ def load_domain(
         split: ``training``, ``validation`` or ``test``.
         points: points file, relative to the folder or absolute; None for no clicks.
         labels: give the masks too. If False nothing about them is read or checked.
+        window: size of the network's window in pixels, to check how many clicks it can hold; None for no check.
+        max_points: largest number of clicks in one window; None for no check.
 
     Returns:
         A dictionary for each image: ``image`` and, where listed, ``label`` (absolute paths), ``points`` ([x, y] in
@@ -51,7 +58,8 @@ def load_domain(
 
     Raises:
         DataError: folder, list, split or a file is missing or malformed; an image is no single section; a label's size
-            is not its image's; a points file names an unknown image or a point outside of its image.
+            is not its image's; a points file names an unknown image or a point outside of its image, or crowds more
+            than ``max_points`` in a window.
     """
     folder = Path(folder).absolute()
     datalist = read_datalist(folder)
@@ -61,7 +69,10 @@ def load_domain(
     found = PointsFile({}, False)
     if points is not None:
         found = read_points(folder / points, [entry[IMAGE] for name in SPLITS for entry in datalist[name]])
-    return [_item(folder, entry, found, folder / (points or ""), labels) for entry in datalist[split]]
+    items = [_item(folder, entry, found, folder / (points or ""), labels) for entry in datalist[split]]
+    if window is not None and max_points is not None:
+        check_crowding(items, max(window), max_points)
+    return items
 
 
 def read_datalist(folder: str | Path) -> dict[str, Any]:

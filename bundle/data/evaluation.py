@@ -9,13 +9,16 @@ from bundle import keys
 from bundle.data.domains import load_domain
 
 
-def evaluation_items(folder: str | Path, split: str, points: str | Path | None = None) -> list[dict[str, Any]]:
+def evaluation_items(
+    folder: str | Path, split: str, points: str | Path | None = None, **limits: Any
+) -> list[dict[str, Any]]:
     """Items of a split for the automatic mode, and for the interactive mode when there are points.
 
     Args:
         folder: domain folder.
         split: ``training``, ``validation`` or ``test``.
         points: points file of the domain, or None for the automatic mode alone.
+        limits: ``window`` and ``max_points`` of :func:`load_domain`.
 
     Returns:
         Items as :func:`load_domain` gives them, with ``mode`` added; the automatic ones first.
@@ -26,4 +29,4 @@ def evaluation_items(folder: str | Path, split: str, points: str | Path | None =
     automatic = [{**item, keys.MODE: "automatic"} for item in load_domain(folder, split)]
     if points is None:
         return automatic
-    return automatic + [{**item, keys.MODE: "interactive"} for item in load_domain(folder, split, points)]
+    return automatic + [{**item, keys.MODE: "interactive"} for item in load_domain(folder, split, points, **limits)]

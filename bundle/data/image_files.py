@@ -1,5 +1,6 @@
 """Image files of the formats that microscopes and annotation tools write: their headers and their pixels."""
 
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,6 +75,8 @@ def read_header(path: str | Path) -> ImageHeader:
         raise DataError(f"{path}: has shape {shape}; expected a 2D image or a 3D stack of sections")
     if channels not in (1, 3, 4):
         raise DataError(f"{path}: has {channels} channels; expected gray, RGB or RGBA. Save it as plain gray")
+    if channels == 4 and path.suffix.lower() in (".tif", ".tiff"):  # ITK's way out for layouts it does not know
+        raise DataError(f"{path}: is RGBA, tiled or 1-bit, of which only 8 bits could be read; save it as gray strips")
     return ImageHeader((shape[0], shape[1]), shape[2] if len(shape) == 3 else 1, channels, _pixel_size(spacing))
 
 
@@ -151,5 +154,5 @@ def _pixel_size(spacing: tuple[float, ...]) -> float | None:
 
 
 def _unreadable(path: str | Path, error: Exception) -> DataError:
-    reason = " ".join(str(error).split())[-200:] or type(error).__name__
+    reason = re.sub(r".*ITK ERROR: \S+ ", "", " ".join(str(error).split()))[:160] or type(error).__name__
     return DataError(f"{path}: cannot be read as an image ({reason})")

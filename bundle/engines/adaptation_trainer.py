@@ -75,7 +75,8 @@ class AdaptationTrainer(PartsTrainer):
         teacher: PromptableSegmenter = self.teacher
         given = image[:, 1:]
         embedding, fine = teacher.encode(image[:, :1])
-        found = teacher.decode(embedding, fine, *clicks_to_points(given, teacher.max_points))
+        nothing = clicks_to_points(torch.zeros_like(given), 0)
+        found = teacher.decode(embedding, fine, *nothing)
         clicks = self.pseudo_labeler.estimate_clicks(found[:, 1:], given)
         pred = teacher.decode(embedding, fine, *clicks_to_points(clicks, teacher.max_points))
         return self.pseudo_labeler(pred, given, clicks, complete)

@@ -30,7 +30,7 @@ class PromptedSlidingWindowInferer(SlidingWindowInferer):
     mirrored click would be a false one.
 
     Args:
-        roi_size: window in pixels, a multiple of the encoder's stride.
+        roi_size: window (h, w) in pixels, multiples of the network's ``stride``.
         overlap: of neighbouring windows, in [0, 1).
         sw_batch_size: windows at a time.
         rotations: 1, or 4 to average over rotations by 90 degrees.
@@ -38,7 +38,8 @@ class PromptedSlidingWindowInferer(SlidingWindowInferer):
         kwargs: of :class:`monai.inferers.SlidingWindowInferer`.
 
     Raises:
-        ValueError: for other numbers of rotations, or, when called, for a window with too many clicks.
+        ValueError: for other numbers of rotations or an empty window; when called, and before any window is segmented,
+            for a window with too many clicks or one that the network's stride does not divide.
     """
 
     def __init__(
@@ -52,24 +53,35 @@ class PromptedSlidingWindowInferer(SlidingWindowInferer):
     ) -> None:
         if rotations not in (1, 4):
             raise ValueError(f"rotations must be 1 or 4, got {rotations}")
-        super().__init__(
-            roi_size, sw_batch_size, overlap, mode="gaussian", padding_mode="constant", cval=0.0, **kwargs
-        )
+        if len(roi_size) != 2 or min(roi_size) < 1:
+            raise ValueError(f"the window must be [h, w], two numbers of pixels above 0, got {roi_size}")
+        super().__init__(roi_size, sw_batch_size, overlap, mode="gaussian", padding_mode="constant", cval=0.0, **kwargs)
+        self.window = tuple(roi_size)
         self.rotations = rotations
         self.max_points = max_points
 
-    def __call__(
-        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
-    ) -> torch.Tensor:
+    def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """Segment (B,3,H,W) images; returns (B,2,H,W), the mean of the logits and densities of all windows."""
-        crowd = most_clicks(inputs[:, 1:], self.roi_size)
-        if crowd > self.max_points:
-            raise ValueError(
-                f"{crowd} clicks fall in one window of {tuple(self.roi_size)} pixels, but the network takes at most "
-                f"{self.max_points}: use smaller windows, fewer clicks, or a network trained with a larger max_points"
-            )
+        self._check_stride(network)
+        self._check_crowding(inputs[:, 1:])
         total: Any = 0
         for k in range(self.rotations):
-            out = super().__call__(torch.rot90(inputs, k, (2, 3)), network, *args, **kwargs)
+            out: Any = super().__call__(torch.rot90(inputs, k, (2, 3)), network, *args, **kwargs)
             total = total + torch.rot90(out, -k, (2, 3))
         return total / self.rotations
+
+    def _check_stride(self, network: Callable[..., Any]) -> None:
+        """Otherwise the network's output is a bit larger than the window, and MONAI would stretch the mask."""
+        stride = getattr(getattr(network, "module", network), "stride", 1)
+        if any(length % stride for length in self.window):
+            raise ValueError(f"the window {list(self.window)} must be multiples of {stride}, the network's stride")
+
+    def _check_crowding(self, clicks: torch.Tensor) -> None:
+        # the image turns under a window that does not: half of the turns see it lying
+        windows = [self.window, self.window[::-1]][: min(self.rotations, 2)]
+        crowd = max(most_clicks(clicks, window) for window in windows)
+        if crowd > self.max_points:
+            raise ValueError(
+                f"{crowd} clicks fall in one window of {tuple(self.window)} pixels, but the network takes at most "
+                f"{self.max_points}: use smaller windows, fewer clicks, or a network trained with a larger max_points"
+            )

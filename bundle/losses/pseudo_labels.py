@@ -9,6 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 
 
+CLICK_MEMORY = 128
+"""How many of the latest clicks tell the threshold of estimated points."""
+
+
 def flood(seeds: torch.Tensor, region: torch.Tensor, steps: int = 128) -> torch.Tensor:
     """Everything in ``region`` that is 8-connected to a seed (morphological reconstruction by dilation).
 
@@ -86,7 +90,8 @@ class PseudoLabeler(nn.Module):
     - An instance that holds a given foreground click is trusted: the pixels connected to the click where the
       foreground probability p is above ``low_threshold`` (hysteresis: a click lowers the bar), and a disc around it.
     - A predicted instance that holds a background click is background.
-    - Elsewhere a pixel counts when max(p, 1-p) >= ``confidence``, and is ignored otherwise.
+    - Elsewhere a pixel counts when max(p, 1-p) >= ``confidence``, and as foreground only in a predicted instance
+      that holds a point, given or estimated (public code: filter with detection); other pixels are ignored.
     - Where every instance was clicked (``complete``), predicted foreground that no click reaches is background,
       unless it touches the border of the crop, beyond which its click may lie.
 
@@ -94,7 +99,9 @@ class PseudoLabeler(nn.Module):
         confidence: smallest max(p, 1-p) of an untrusted pixel that counts.
         low_threshold: smallest p of foreground connected to a click.
         click_radius: radius in pixels of what a click proves by itself.
-        peak_threshold: smallest density of an estimated point.
+        peak_threshold: smallest density of an estimated point, as long as there are too few clicks to learn it from.
+        recall: share of the clicked instances that shall be found as estimated points. The clicks are a sample of all
+            instances, so the density that this share of them reaches is the threshold for the others (ours).
         peak_radius: half width of its non-maximum suppression, in pixels.
         density_sigma: standard deviation in pixels of the Gaussian drawn at a given click.
 
@@ -108,6 +115,7 @@ class PseudoLabeler(nn.Module):
         low_threshold: float = 0.3,
         click_radius: int = 2,
         peak_threshold: float = 0.5,
+        recall: float = 0.8,
         peak_radius: int = 4,
         density_sigma: float = 4.0,
     ) -> None:
@@ -120,6 +128,8 @@ class PseudoLabeler(nn.Module):
         self.low_threshold = low_threshold
         self.click_radius = click_radius
         self.peak_threshold = peak_threshold
+        self.recall = recall
+        self.click_scores = torch.zeros(0)
         self.peak_radius = peak_radius
         self.density_sigma = density_sigma
 
@@ -134,8 +144,22 @@ class PseudoLabeler(nn.Module):
             (B,2,H,W) of 0 and 1.
         """
         near = discs(given.amax(dim=1, keepdim=True), 2 * self.peak_radius)
-        estimated = density_peaks(density, self.peak_threshold, self.peak_radius) & ~near
+        estimated = density_peaks(density, self.threshold(density, given), self.peak_radius) & ~near
         return torch.cat((torch.maximum(given[:, :1], estimated.to(given.dtype)), given[:, 1:]), dim=1)
+
+    def threshold(self, density: torch.Tensor, given: torch.Tensor) -> float:
+        """Smallest density of an estimated point, from the densities that the latest clicked instances reached.
+
+        Args:
+            density: (B,1,H,W) of the teacher, without prompts.
+            given: (B,2,H,W).
+        """
+        reach = 4 * self.peak_radius + 1
+        scores = F.max_pool2d(density, reach, stride=1, padding=reach // 2)[given[:, :1] > 0.5]
+        self.click_scores = torch.cat((self.click_scores.to(scores), scores))[-CLICK_MEMORY:]
+        if len(self.click_scores) < CLICK_MEMORY // 4:
+            return self.peak_threshold
+        return float(self.click_scores.quantile(1 - self.recall).clamp(0.2, 0.95))
 
     def forward(
         self, pred: torch.Tensor, given: torch.Tensor, clicks: torch.Tensor, complete: torch.Tensor
@@ -157,7 +181,8 @@ class PseudoLabeler(nn.Module):
         inner = possible & ~flood(self._border(possible), possible)
         refuted = refuted | (all_clicked & inner & ~proved)
         mask = ((p > 0.5) | proved) & ~refuted
-        weight = (torch.maximum(p, 1 - p) >= self.confidence) | proved | refuted
+        found = flood(clicks[:, :1] > 0.5, p > 0.5)
+        weight = (1 - p >= self.confidence) | (found & (p >= self.confidence)) | proved | refuted
         density = pred[:, 1:].clamp(0, 1)
         density = torch.where(refuted, torch.zeros_like(density), density)
         density = torch.maximum(density, draw_density(foreground, self.density_sigma))

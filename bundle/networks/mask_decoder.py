@@ -129,7 +129,7 @@ class MaskDecoder(nn.Module):
         Mask token and prompts see each other; a probe sees itself alone; nothing else sees a probe (Prompt-DAS: the
         comments of the public code say this of probes among each other too, its mask lets them).
         """
-        mask_token = torch.ones_like(present[:, :1])
+        mask_token = torch.ones(present.shape[0], 1, dtype=torch.bool, device=present.device)
         seen = torch.cat((mask_token, present), dim=1)
         if probes == 0:
             return seen[:, None, None, :].expand(-1, -1, seen.shape[1], -1), seen[:, None, None, :]

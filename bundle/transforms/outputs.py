@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
+import itk
+import nibabel
 import numpy as np
-from monai.data import MetaTensor
-from monai.transforms import MapTransform, SaveImage
+import torch
+from monai.transforms import MapTransform
+from monai.utils import convert_to_numpy
+from numpy.typing import NDArray
 
 from bundle import keys as K
+from bundle.data.inputs import result_path
 
-EIGHT_BIT = (".png", ".jpg", ".jpeg", ".bmp")
-"""Formats without floating point: a density map is written there times 255."""
+EIGHT_BIT = (".png",)
+"""Formats without floating point: a mask is written there as 0 and 255, a density map times 255."""
 
 
 class SplitOutputd(MapTransform):
@@ -21,10 +27,10 @@ class SplitOutputd(MapTransform):
 
     Args:
         keys: the network's output.
-        threshold: smallest probability of foreground.
+        threshold: probability above which a pixel is foreground.
 
     Raises:
-        ValueError: when ``threshold`` is not between 0 and 1.
+        ValueError: when ``threshold`` is not between 0 and 1, or, when called, the output is not finite.
     """
 
     def __init__(self, keys: str = K.PRED, threshold: float = 0.5) -> None:
@@ -38,52 +44,107 @@ class SplitOutputd(MapTransform):
         d = dict(data)
         for key in self.key_iterator(d):
             out = d[key]
-            d[K.DENSITY] = out[1:].clamp(0, 1)
+            if not torch.isfinite(out).all():
+                raise ValueError(
+                    f"the network's output for {_source(out, 'an image')} holds NaN or infinite values: look for NaN "
+                    "in the image, and try amp false"
+                )
+            d[K.DENSITY] = out[1:].float().clamp(0, 1)
             d[key] = (out[:1] > self.logit).byte()
         return d
 
 
 class SaveOutputsd(MapTransform):
-    """Write mask, density and instances beside each other, in the format and geometry of the input image.
+    """Write mask, density and instances of an image, in its format and geometry.
 
-    Files are ``<output_dir>/<stem of the image>_{mask,density,instances}<its extension>``. A mask is 0 and 255 where
-    the format is a picture, else 0 and 1; instances are 16 bit.
+    Files are named by :func:`bundle.data.inputs.result_path`, and each appears complete or not at all. A mask is 0 and
+    255 where the format is a picture (PNG), else 0 and 1; a density map there 8 bit and times 255, else float32;
+    instances are 16 bit.
 
     Args:
-        keys: the mask.
+        keys: the mask (1,X,Y) or (X,Y), a MetaTensor that knows its file; ``density`` and ``instances`` stand beside.
         output_dir: folder, made when absent.
+
+    Raises:
+        ValueError: when called, for more instances than 16 bit can number.
     """
 
     def __init__(self, keys: str = K.PRED, output_dir: str | Path = "eval") -> None:
         super().__init__(keys)
         self.output_dir = Path(output_dir)
+        self.output_dir.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Mapping[Hashable, Any]:
         """Write, and return the item as it is."""
         for key in self.key_iterator(data):
-            mask = data[key]
-            extension = self._extension(mask)
-            picture = extension in EIGHT_BIT
-            self._write(mask * (255 if picture else 1), "mask", np.uint8, extension)
-            density = data[K.DENSITY]
-            self._write(density * 255 if picture else density, "density", np.uint8 if picture else np.float32, extension)
-            self._write(data[K.INSTANCES], "instances", np.uint16, extension)
+            source = _source(data[key])
+            picture = str(result_path(source, key, self.output_dir)).endswith(EIGHT_BIT)
+            for result, section in self._sections(data, key, picture).items():
+                write_like(result_path(source, result, self.output_dir), section, source)
         return data
 
     @staticmethod
-    def _extension(image: MetaTensor) -> str:
-        name = str(image.meta["filename_or_obj"]).lower()
-        return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix
+    def _sections(data: Mapping[Hashable, Any], key: Hashable, picture: bool) -> dict[str, NDArray]:
+        """The arrays (X,Y) of the files, as their format wants them."""
+        mask, density, instances = (_section(data[name]) for name in (key, K.DENSITY, K.INSTANCES))
+        count, most = int(instances.max(initial=0)), np.iinfo(np.uint16).max
+        if count > most:
+            raise ValueError(
+                f"{_source(data[key])}: {count} instances, but the file can number {most}; raise min_size or threshold"
+            )
+        return {
+            "mask": (mask > 0).astype(np.uint8) * np.uint8(255 if picture else 1),
+            "density": np.rint(density * 255).astype(np.uint8) if picture else density.astype(np.float32),
+            "instances": instances.astype(np.uint16),
+        }
 
-    def _write(self, image: MetaTensor, postfix: str, dtype: type, extension: str) -> None:
-        writer = "NibabelWriter" if extension in (".nii", ".nii.gz") else "ITKWriter"
-        SaveImage(
-            output_dir=self.output_dir,
-            output_postfix=postfix,
-            output_ext=extension,
-            output_dtype=dtype,
-            resample=False,
-            separate_folder=False,
-            writer=writer,
-            print_log=False,
-        )(image)
+
+def write_like(path: str | Path, section: NDArray, reference: str | Path) -> None:
+    """Write a section with the geometry of another file, atomically.
+
+    MONAI's writers would drop what a 2D affine does not hold: NIfTI's unit, and the position of a section in a file
+    with a third axis of length 1. So the header is taken over from the file itself.
+
+    Args:
+        path: file to write, its suffix decides the format; its folder must exist.
+        section: array (X,Y).
+        reference: image file of the same size, whose spacing, origin and direction are taken over.
+    """
+    path = Path(path)
+    # the suffix stays last, for the writers go by it
+    partial = path.with_name(f".{os.getpid()}.partial.{path.name}")
+    write = _write_nifti if path.name.endswith((".nii", ".nii.gz")) else _write_itk
+    try:
+        write(partial, section, str(reference))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_itk(path: Path, section: NDArray, reference: str) -> None:
+    like = itk.imread(reference)
+    # ITK's arrays are (y, x) or (z, y, x)
+    rows = np.ascontiguousarray(section.T).reshape(itk.array_view_from_image(like).shape)
+    image = itk.image_view_from_array(rows)
+    image.CopyInformation(like)
+    itk.imwrite(image, str(path), compression=True)
+
+
+def _write_nifti(path: Path, section: NDArray, reference: str) -> None:
+    like: Any = nibabel.load(reference)
+    image = type(like)(section.reshape(like.shape), like.affine, like.header, dtype=section.dtype)
+    image.header["cal_min"] = image.header["cal_max"] = 0  # the brightness window of the input
+    nibabel.save(image, path)
+
+
+def _section(value: Any) -> NDArray:
+    array = convert_to_numpy(value)
+    return array.reshape(array.shape[-2:])
+
+
+def _source(value: Any, default: str | None = None) -> str:
+    """The file that a MetaTensor comes from."""
+    name = getattr(value, "meta", {}).get("filename_or_obj", default)
+    if name is None:
+        raise ValueError("the mask does not know its file, so its results have no name; load images with LoadImaged")
+    return str(name)

@@ -163,6 +163,9 @@ def test_unusable_files_are_named_and_nothing_is_written(tmp_path):
     _refused(tmp_path, "cut.nii.gz", "cannot be read", train=[good, tmp_path / "cut.nii.gz"])
     (tmp_path / "text.mha").write_text("hello")
     _refused(tmp_path, "text.mha", "cannot be read", train=[good, tmp_path / "text.mha"])
+    # Tiled TIFF, of which ITK would return 8 of the 16 bits.
+    imsave(tmp_path / "tiled.tif", np.zeros((5, 64, 64), np.uint16), check_contrast=False, tile=(16, 16))
+    _refused(tmp_path, "tiled.tif", "tiled", train=[good, tmp_path / "tiled.tif"])
     _write_itk(tmp_path / "nan.mha", np.full((10, 16), np.nan, np.float32))
     _refused(tmp_path, "nan.mha", "NaN", train=[good, tmp_path / "nan.mha"])
     _refused(tmp_path, "notes.txt", "formats", train=[tmp_path / "good.png", _text(tmp_path / "notes.txt")])
@@ -213,6 +216,14 @@ def test_a_click_follows_the_resampling(tmp_path):
     assert rows.shape == (10, 16)
     assert np.unravel_index(rows.argmax(), rows.shape) == (2, 13)
     assert prepared.clicked == {"points.json": {"training": 4, "validation": 0, "test": 0}}
+
+
+def test_a_click_is_moved_by_its_pixels_centre(tmp_path):
+    image = _png(tmp_path / "m.png", np.zeros((40, 60), np.uint8))
+    (tmp_path / "p.csv").write_text("image,x,y\nm,35,0\n")
+    _prepare(tmp_path, train=[image], points=tmp_path / "p.csv", target_pixel_size=17.5)
+    # 60 columns become 17: 35.5 x 17/60 = 10.06, while the left edge, 35 x 17/60 = 9.92, lies in the pixel before
+    assert load_domain(tmp_path / "out", "training", "points.json")[0][POINTS] == [[10, 0]]
 
 
 def test_points_by_hand_are_checked_in_input_pixels(tmp_path):

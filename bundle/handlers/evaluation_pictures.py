@@ -1,0 +1,130 @@
+"""Pictures of an evaluation: what was found, what was missed, what was made up."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ignite.engine import Engine, Events
+from monai.data import MetaTensor
+from PIL import Image
+from skimage.segmentation import find_boundaries
+
+from bundle import keys
+
+# Okabe and Ito's palette, which colour-blind people can tell apart.
+AGREED, INVENTED, MISSED = (0, 158, 115), (213, 94, 0), (86, 180, 233)
+FOREGROUND_CLICK, BACKGROUND_CLICK = (240, 228, 66), (204, 121, 167)
+
+
+def gray(image: np.ndarray) -> np.ndarray:
+    """An EM image (X,Y) of any range as a picture (Y,X,3) in [0,1], its percentiles 1 and 99 black and white."""
+    low, high = np.percentile(image, (1, 99))
+    scaled = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
+    return np.repeat(scaled.T[..., None], 3, axis=2)
+
+
+def paint(picture: np.ndarray, where: np.ndarray, colour: tuple[int, int, int], opacity: float) -> None:
+    """Colour pixels of a picture (Y,X,3) in place, ``where`` being (Y,X) bool."""
+    picture[where] = (1 - opacity) * picture[where] + opacity * np.array(colour) / 255
+
+
+def overlay(image: np.ndarray, mask: np.ndarray | None, truth: np.ndarray | None, scale: int = 2) -> np.ndarray:
+    """Draw a mask on an image.
+
+    With a truth, pixels of both are green, of the mask alone orange, of the truth alone blue; without one the mask is
+    green. The border of the mask is drawn solid.
+
+    Args:
+        image: (X,Y).
+        mask: (X,Y) bool, or None for the truth alone, in green.
+        truth: (X,Y) bool, or None.
+        scale: how many pixels of the picture a pixel becomes.
+
+    Returns:
+        (Y*scale, X*scale, 3) in [0,1].
+    """
+    picture = _enlarged(gray(image), scale)
+    if mask is None:
+        mask, truth = truth, None
+    if mask is None:
+        return picture
+    drawn = _enlarged(mask.T, scale)
+    real = drawn if truth is None else _enlarged(truth.T, scale)
+    for where, colour in ((drawn & real, AGREED), (drawn & ~real, INVENTED), (real & ~drawn, MISSED)):
+        paint(picture, where, colour, 0.4)
+        paint(picture, where & find_boundaries(drawn | real, mode="inner"), colour, 1.0)
+    return picture
+
+
+def draw_clicks(picture: np.ndarray, clicks: np.ndarray, scale: int = 2) -> None:
+    """Draw clicks (2,X,Y) as discs, foreground yellow and background purple, on a picture (Y,X,3) in place."""
+    radius = 2 * scale
+    y, x = np.ogrid[: picture.shape[0], : picture.shape[1]]
+    for channel, colour in zip(clicks, (FOREGROUND_CLICK, BACKGROUND_CLICK), strict=True):
+        for cx, cy in np.argwhere(channel > 0.5):
+            distance = np.hypot(y - (cy + 0.5) * scale, x - (cx + 0.5) * scale)
+            paint(picture, distance <= radius + 1, (0, 0, 0), 1.0)
+            paint(picture, distance <= radius, colour, 1.0)
+
+
+def _enlarged(array: np.ndarray, scale: int) -> np.ndarray:
+    return array.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+class EvaluationPictures:
+    """Ignite handler that draws some images of an evaluation, spread over the split, into ``<output_dir>/pictures``.
+
+    For each of them ``<stem>_image.png``, ``<stem>_truth.png`` where there is a label, and ``<stem>_<mode>.png`` with
+    the clicks that the mode was given.
+
+    Args:
+        output_dir: folder of the evaluation.
+        count: images to draw.
+        scale: how many pixels of a picture a pixel becomes.
+    """
+
+    def __init__(self, output_dir: str | os.PathLike[str], count: int = 4, scale: int = 2) -> None:
+        self.folder = Path(output_dir) / "pictures"
+        self.count = count
+        self.scale = scale
+        self.chosen: set[str] = set()
+
+    def attach(self, engine: Engine) -> None:
+        """Register on an evaluator whose data set has the list of its items as ``data``."""
+        engine.add_event_handler(Events.STARTED, self.choose)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.draw)
+
+    def choose(self, engine: Engine) -> None:
+        """On STARTED: choose the images."""
+        names = list(dict.fromkeys(item[keys.IMAGE] for item in engine.data_loader.dataset.data))
+        picks = np.linspace(0, len(names) - 1, min(self.count, len(names)))
+        self.chosen = {names[round(i)] for i in picks}
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def draw(self, engine: Engine) -> None:
+        """On ITERATION_COMPLETED: draw the batch's images that were chosen."""
+        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
+            if item[keys.IMAGE].meta["filename_or_obj"] in self.chosen:
+                self._draw_item(item, output)
+
+    def _draw_item(self, item: dict[str, Any], output: dict[str, Any]) -> None:
+        image = _array(item[keys.IMAGE])
+        stem = Path(item[keys.IMAGE].meta["filename_or_obj"]).stem
+        label = item.get(keys.LABEL)
+        truth = None if label is None else _array(label)[0] > 0
+        picture = overlay(image[0], _array(output[keys.PRED])[0] > 0, truth, self.scale)
+        draw_clicks(picture, image[1:], self.scale)
+        self._write(f"{stem}_{item[keys.MODE]}", picture)
+        self._write(f"{stem}_image", overlay(image[0], None, None, self.scale))
+        if truth is not None:
+            self._write(f"{stem}_truth", overlay(image[0], None, truth, self.scale))
+
+    def _write(self, name: str, picture: np.ndarray) -> None:
+        Image.fromarray((picture * 255).round().astype(np.uint8)).save(self.folder / f"{name}.png")
+
+
+def _array(tensor: MetaTensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy()

@@ -1,0 +1,187 @@
+"""Before a command runs: are its settings such that exist, and how does an error reach the person who typed them."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import fire
+from monai.bundle import ConfigParser
+from monai.utils import ensure_tuple
+
+WORKFLOW_OPTIONS = ("workflow_name", "workflow_type", "properties_path")
+TRACKING_OPTIONS = ("output_dir", "tracking_uri", "experiment_name", "run_name", "save_execute_config")
+"""Settings that MONAI reads although a configuration need not have them."""
+
+WRAPPERS = ("Failed to instantiate component", "Failed to evaluate", "applying transform")
+"""How MONAI's errors begin that only say where the error of interest happened."""
+
+
+def check_command(debug: bool = False) -> None:
+    """Check the settings of a ``python -m monai.bundle run`` command line, and let errors end it with one line.
+
+    The first entry of ``initialize`` in a configuration. Where the bundle runs otherwise, in MONAI Label or a test,
+    it does nothing.
+
+    Args:
+        debug: show errors with their traceback.
+
+    Raises:
+        ValueError: MONAI would take a misspelt setting without a word; here it is refused with those that are close.
+    """
+    if Path(sys.argv[0]).parts[-3:] != ("monai", "bundle", "__main__.py") or sys.argv[1:2] != ["run"]:
+        return
+    if not debug:
+        sys.excepthook = show_error
+    command = parse_command(sys.argv[2:])
+    config = ConfigParser.load_config_files(ensure_tuple(command.pop("config_file")))
+    tracking = TRACKING_OPTIONS if command.pop("tracking", None) is not None else ()
+    check_overrides(command, config, (*WORKFLOW_OPTIONS, *tracking))
+
+
+def check_crop_size(crop_size: Sequence[int], stride: int) -> None:
+    """Refuse crops that the network cannot take.
+
+    Args:
+        crop_size: (x, y) in pixels.
+        stride: of the network's image encoder.
+
+    Raises:
+        ValueError: not two positive multiples of the stride.
+    """
+    if len(crop_size) != 2 or any(not isinstance(n, int) or n < 1 or n % stride for n in crop_size):
+        example = [32 * stride, 32 * stride]
+        raise ValueError(f"crop_size is {crop_size}, expected two multiples of {stride} such as {example}")
+
+
+def parse_command(arguments: list[str]) -> dict[str, Any]:
+    """Read a command line as MONAI does.
+
+    Args:
+        arguments: what stands behind ``monai.bundle run``.
+
+    Returns:
+        ``config_file``, ``tracking`` when it is given, and the settings to override by id.
+    """
+
+    def collect(
+        run_id: str | None = None,
+        init_id: str | None = None,
+        final_id: str | None = None,
+        meta_file: Any = None,
+        config_file: Any = None,
+        logging_file: Any = None,
+        tracking: Any = None,
+        args_file: str | None = None,
+        **override: Any,
+    ) -> dict[str, Any]:
+        given = {"config_file": config_file, "tracking": tracking, **override}
+        return {"args_file": args_file, **{name: value for name, value in given.items() if value is not None}}
+
+    command = fire.Fire(collect, command=arguments, serialize=lambda _: None)
+    file = command.pop("args_file")
+    if file is not None:
+        own = ("run_id", "init_id", "final_id", "meta_file", "logging_file")
+        command = {**{k: v for k, v in ConfigParser.load_config_file(file).items() if k not in own}, **command}
+    return command
+
+
+def check_overrides(overrides: Mapping[str, Any], config: Mapping[str, Any], allowed: Sequence[str] = ()) -> None:
+    """Compare settings of the command line with those of the configuration files.
+
+    Args:
+        overrides: values by id, with ``#`` or ``::`` between the parts of an id.
+        config: the merged files.
+        allowed: ids that need not exist.
+
+    Raises:
+        ValueError: an id does not exist, or its value is of another type than that in the files.
+    """
+    ids = dict(_ids(config))
+    for name, value in overrides.items():
+        key = name.replace("::", "#").lstrip("+")
+        if key in ids:
+            _check_type(name, value, ids[key])
+        elif not (key in allowed or key.startswith("_meta_") or _is_argument(key, ids)):
+            close = difflib.get_close_matches(key, ids, n=3, cutoff=0.6)
+            remedy = f"did you mean {' or '.join('--' + c for c in close)}?" if close else "see the configuration files"
+            raise ValueError(f"--{name}: there is no such setting; {remedy}")
+
+
+def _ids(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All ids of a configuration with their values; keys that begin with _ are comments or MONAI's."""
+    items = config.items() if isinstance(config, Mapping) else enumerate(config) if isinstance(config, list) else ()
+    for name, value in items:
+        if not str(name).startswith("_"):
+            yield f"{prefix}{name}", value
+            yield from _ids(value, f"{prefix}{name}#")
+
+
+def _is_argument(key: str, ids: Mapping[str, Any]) -> bool:
+    """A further argument of a component, which the component itself will judge."""
+    parent = ids.get(key.rpartition("#")[0])
+    return isinstance(parent, Mapping) and "_target_" in parent
+
+
+def _check_type(name: str, value: Any, default: Any) -> None:
+    if value is None or default is None or _is_reference(value) or _is_reference(default):
+        return
+    if isinstance(default, bool):
+        # The command line reads "true" and "false" as text, and any text counts as true.
+        right, expected = isinstance(value, bool) or value == "true", "True or False, with a capital letter"
+    elif isinstance(default, int | float):
+        whole = isinstance(default, int)
+        right = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+        expected = f"a {'whole ' if whole else ''}number such as {default}"
+    elif isinstance(default, Mapping):
+        right, expected = isinstance(value, Mapping), f"a dictionary such as {default}"
+    elif isinstance(default, list):
+        right, expected = isinstance(value, list | tuple), f"a list such as {default}"
+    else:
+        right, expected = isinstance(value, str), f"a text such as {default}"
+    if not right:
+        raise ValueError(f"--{name} is {value!r}, expected {expected}")
+
+
+def _is_reference(value: Any) -> bool:
+    """An expression, reference or macro, of which only running it tells the type."""
+    return isinstance(value, str) and value[:1] in ("$", "@", "%")
+
+
+def show_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """As ``sys.excepthook``: what a user can mend as one line, anything else, our faults, with its traceback.
+
+    Args:
+        kind: class of the error.
+        error: what ended the program.
+        trace: where.
+    """
+    root, where = _root(error)
+    expected = isinstance(root, ValueError | OSError) or where.startswith(WRAPPERS[0]) or _is_unreadable_image(root)
+    if expected and isinstance(root, Exception):
+        sys.stderr.write(f"error: {_line(root)}\n")
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+def _root(error: BaseException) -> tuple[BaseException, str]:
+    """The error inside of MONAI's wrappers, and the text of the innermost wrapper."""
+    where = ""
+    while str(error).startswith(WRAPPERS) and error.__cause__ is not None:
+        where, error = str(error), error.__cause__
+    return error, where
+
+
+def _is_unreadable_image(error: BaseException) -> bool:
+    return isinstance(error, RuntimeError) and str(error).startswith("LoadImage cannot find")
+
+
+def _line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    if "Original Traceback" in str(error):  # from the worker of a data loader
+        return lines[-1].partition(": ")[2] or lines[-1]
+    return lines[0]

@@ -1,0 +1,38 @@
+"""The border at which volumes and colour images stop."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from monai.transforms import MapTransform
+
+from bundle import keys as K
+
+
+class SingleSectiond(MapTransform):
+    """One gray section (1,X,Y), of files that store it with further axes of length 1, as NIfTI often does.
+
+    Args:
+        keys: the image, channel first.
+    """
+
+    def __init__(self, keys: str = K.IMAGE) -> None:
+        super().__init__(keys)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the item with its image (1,X,Y).
+
+        Raises:
+            ValueError: when the image has several channels or several sections.
+        """
+        d = dict(data)
+        for key in self.key_iterator(d):
+            shape = tuple(d[key].shape)
+            if shape[0] != 1 or len(shape) < 3 or any(length != 1 for length in shape[3:]):
+                raise ValueError(
+                    f"{key} has shape {shape} (channels, x, y, ...), expected one gray section (1, x, y). Save colour "
+                    "as plain gray; take stacks apart with scripts/prepare_data.py"
+                )
+            d[key] = d[key].reshape(shape[:3])
+        return d

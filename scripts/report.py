@@ -1,0 +1,69 @@
+"""The report of a comparison: one page with the table and the same images under every row."""
+
+from __future__ import annotations
+
+import base64
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+TEMPLATE = Path(__file__).with_suffix(".html.j2")
+MODES = ("automatic", "interactive")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the comparison.
+
+    Attributes:
+        name: of the row.
+        folder: of its evaluation, with ``pictures/`` in it.
+        means: ``{mode: {metric: mean}}``.
+    """
+
+    name: str
+    folder: Path
+    means: dict[str, dict[str, float]]
+
+
+def write_report(folder: Path, title: str, rows: list[Row]) -> Path:
+    """Write ``report.html``, which holds its pictures itself and so can be sent by mail.
+
+    Args:
+        folder: where it goes.
+        title: of the page.
+        rows: of the table; the first row's evaluation provides the images and truths.
+
+    Returns:
+        The path of the page.
+    """
+    template = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=jinja2.StrictUndefined
+    ).get_template(TEMPLATE.name)
+    metrics = list(next(iter(rows[0].means.values())))
+    page = template.render(title=title, rows=rows, metrics=metrics, modes=MODES, images=_images(rows))
+    path = folder / "report.html"
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_text(page, encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def _images(rows: list[Row]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """For each image that was drawn: its name, and captions with pictures."""
+    stems = sorted(p.name.removesuffix("_image.png") for p in (rows[0].folder / "pictures").glob("*_image.png"))
+    return [(stem, _strip(rows, stem)) for stem in stems]
+
+
+def _strip(rows: list[Row], stem: str) -> list[tuple[str, str]]:
+    wanted = [("image", rows[0].folder, "image"), ("truth", rows[0].folder, "truth")]
+    wanted += [(row.name, row.folder, "automatic") for row in rows]
+    wanted += [(f"{row.name}, with clicks", row.folder, "interactive") for row in rows]
+    files = [(caption, folder / "pictures" / f"{stem}_{kind}.png") for caption, folder, kind in wanted]
+    return [(caption, _embedded(path)) for caption, path in files if path.is_file()]
+
+
+def _embedded(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
