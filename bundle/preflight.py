@@ -11,7 +11,6 @@ from typing import Any
 
 import fire
 from monai.bundle import ConfigParser
-from monai.utils import ensure_tuple
 
 WORKFLOW_OPTIONS = ("workflow_name", "workflow_type", "properties_path")
 TRACKING_OPTIONS = ("output_dir", "tracking_uri", "experiment_name", "run_name", "save_execute_config")
@@ -38,9 +37,10 @@ def check_command(debug: bool = False) -> None:
     if not debug:
         sys.excepthook = show_error
     command = parse_command(sys.argv[2:])
-    config = ConfigParser.load_config_files(ensure_tuple(command.pop("config_file")))
+    files = ConfigParser()
+    files.read_config(command.pop("config_file"))
     tracking = TRACKING_OPTIONS if command.pop("tracking", None) is not None else ()
-    check_overrides(command, config, (*WORKFLOW_OPTIONS, *tracking))
+    check_overrides(command, files.get(), (*WORKFLOW_OPTIONS, *tracking))
 
 
 def check_crop_size(crop_size: Sequence[int], stride: int) -> None:

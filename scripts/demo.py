@@ -73,10 +73,10 @@ class Demo:
     def execute(self) -> dict[str, dict[str, dict[str, float]]]:
         """Make every cell that is missing; returns ``{row: {mode: {metric: mean}}}``."""
         names = (self.source, self.target)
-        self._parallel([(f"prepare {name}", lambda name=name: self.prepare(name)) for name in names])
-        self._parallel([(f"train on {name}", lambda name=name: self.train_on(name)) for name in names])
-        self._parallel([(f"adapt: {row}", lambda row=row: self.adapt(row)) for row in ADAPTATIONS])
-        self._parallel([(f"evaluate {row}", lambda row=row: self.evaluate(row)) for row in self.checkpoints()])
+        self._parallel("prepare", self.prepare, names)
+        self._parallel("train on", self.train_on, names)
+        self._parallel("adapt", self.adapt, tuple(ADAPTATIONS))
+        self._parallel("evaluate", self.evaluate, tuple(self.checkpoints()))
         return {row: read_means(self.run / row / "metrics.csv") for row in self.checkpoints()}
 
     def checkpoints(self) -> dict[str, Path]:
@@ -106,7 +106,7 @@ class Demo:
         )
 
     def train_on(self, name: str) -> None:
-        """Train a network on a domain's masks: the source-only row of one direction, the supervised row of the other."""
+        """Train on a domain's masks: the source-only row of one direction, the supervised row of the other."""
         checkpoint = self._trained(name)
         self._bundle(checkpoint, checkpoint, "training", ["source.json"], source_dir=self._domain(name))
 
@@ -148,7 +148,7 @@ class Demo:
             return
         result.parent.mkdir(parents=True, exist_ok=True)
         log = result.with_suffix(".log")
-        files = [f"configs/{name}" for name in ("train.json", *overlays, self.overlay)]
+        files = [f"configs/{name}" for name in ("train.json", self.overlay, *overlays)]
         options |= {
             "checkpoint": checkpoint,
             "pixel_size": self.pixel_size,
@@ -172,17 +172,17 @@ class Demo:
             raise CellError(f"{last} (exit status {code}, see {log})")
         shutil.rmtree(result.with_suffix(".work"), ignore_errors=True)
 
-    def _parallel(self, cells: list[tuple[str, Callable[[], None]]]) -> None:
+    def _parallel(self, verb: str, work: Callable[[str], None], names: tuple[str, ...]) -> None:
         with ThreadPoolExecutor(self.jobs) as pool:
-            for done in [pool.submit(self._timed, name, work) for name, work in cells]:
+            for done in [pool.submit(self._timed, verb, work, name) for name in names]:
                 done.result()
 
-    def _timed(self, name: str, work: Callable[[], None]) -> None:
+    def _timed(self, verb: str, work: Callable[[str], None], name: str) -> None:
         with stopwatch() as seconds:
-            print(f"  {name} ...", flush=True)
-            work()
-        self.seconds[name] = seconds()
-        print(f"  {name}: done in {seconds():.0f} s", flush=True)
+            print(f"  {verb} {name} ...", flush=True)
+            work(name)
+        self.seconds[f"{verb} {name}"] = seconds()
+        print(f"  {verb} {name}: done in {seconds():.0f} s", flush=True)
 
 
 @contextmanager
@@ -196,7 +196,7 @@ def read_means(path: Path) -> dict[str, dict[str, float]]:
     """The ``mean`` rows of an evaluation table: ``{mode: {metric: value}}``."""
     table = pd.read_csv(path)
     means = table[table["image"] == "mean"].set_index("mode")
-    return {mode: {metric: float(row[metric]) for metric in METRICS} for mode, row in means.iterrows()}
+    return {str(mode): {metric: float(row[metric]) for metric in METRICS} for mode, row in means.iterrows()}
 
 
 def format_table(rows: dict[str, dict[str, dict[str, float]]]) -> str:

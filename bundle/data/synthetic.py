@@ -159,10 +159,10 @@ def _cells(style: Style, shape: tuple[int, int], rng: np.random.Generator) -> tu
     centres = rng.uniform(-margin, (height - margin, width - margin), (int(height * width / margin**2) + 3, 2))
     rows, columns = np.indices(shape)
     warp = [0.22 * margin * _noise(shape, 0.3 * margin, rng) for _ in range(2)]
-    distance, owner = cKDTree(centres).query(np.stack([rows + warp[0], columns + warp[1]], axis=-1), k=2)
-    to_membrane = distance_transform_edt(_interior(owner[..., 0]))
+    _, owner = cKDTree(centres).query(np.stack([rows + warp[0], columns + warp[1]], axis=-1))
+    to_membrane = distance_transform_edt(_interior(owner))
     level = style.cytoplasm_level + style.cell_spread * rng.standard_normal(len(centres))
-    canvas = level[owner[..., 0]] + style.grain * _cytoplasm(shape, rng)
+    canvas = level[owner] + style.grain * _cytoplasm(shape, rng)
     membrane = np.exp(-((to_membrane / (0.6 * style.membrane_width)) ** 2))
     return canvas + membrane * (style.membrane_level - canvas), to_membrane
 

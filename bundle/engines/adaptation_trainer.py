@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
 
 from bundle import keys as K
 from bundle.engines.parts_trainer import PartsTrainer
@@ -39,7 +38,7 @@ class AdaptationTrainer(PartsTrainer):
     def __init__(
         self,
         *,
-        teacher: nn.Module,
+        teacher: PromptableSegmenter,
         pseudo_labeler: PseudoLabeler,
         contrastive_loss: PromptContrastiveLoss,
         mix: RandMix,
@@ -72,7 +71,7 @@ class AdaptationTrainer(PartsTrainer):
     @torch.no_grad()
     def teach(self, image: torch.Tensor, complete: torch.Tensor) -> PseudoLabels:
         """Pseudo labels of the weak view (B,3,H,W): the teacher finds points first, then is prompted with them."""
-        teacher: PromptableSegmenter = self.teacher
+        teacher = self.teacher
         given = image[:, 1:]
         embedding, fine = teacher.encode(image[:, :1])
         nothing = clicks_to_points(torch.zeros_like(given), 0)
@@ -93,7 +92,7 @@ class AdaptationTrainer(PartsTrainer):
         self, image: torch.Tensor, pseudo: PseudoLabels
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
         """The student's prediction (B,2,H,W) with some of the clicks, and the arguments of the contrastive loss."""
-        student: PromptableSegmenter = getattr(self.network, "module", self.network)
+        student: Any = getattr(self.network, "module", self.network)
         coords, labels = clicks_to_points(pseudo.clicks, student.max_points)
         positive = labels == 1
         believed = pseudo.weight > 0

@@ -40,7 +40,7 @@ class PartsTrainer(SupervisedTrainer):
             return batch.to(self.state.device, non_blocking=self.non_blocking)
         return batch
 
-    def _iteration(self, engine: PartsTrainer, batchdata: dict[str, Any]) -> list[dict[str, Any]]:
+    def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> Any:
         engine.network.train()
         engine.optimizer.zero_grad(set_to_none=True)
         batch = engine.to_device(batchdata)

@@ -97,14 +97,14 @@ class EvaluationPictures:
         engine.add_event_handler(Events.STARTED, self.choose)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.draw)
 
-    def choose(self, engine: Engine) -> None:
+    def choose(self, engine: Any) -> None:
         """On STARTED: choose the images."""
         names = list(dict.fromkeys(item[keys.IMAGE] for item in engine.data_loader.dataset.data))
         picks = np.linspace(0, len(names) - 1, min(self.count, len(names)))
         self.chosen = {names[round(i)] for i in picks}
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def draw(self, engine: Engine) -> None:
+    def draw(self, engine: Any) -> None:
         """On ITERATION_COMPLETED: draw the batch's images that were chosen."""
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
             if item[keys.IMAGE].meta["filename_or_obj"] in self.chosen:

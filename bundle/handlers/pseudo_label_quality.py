@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
@@ -37,7 +38,8 @@ class PseudoLabelQuality:
 
     def collect(self, engine: Engine) -> None:
         """On ITERATION_COMPLETED: add a batch."""
-        pseudo, given = engine.state.pseudo_labels, engine.state.given_clicks[:, :1] > 0.5
+        state: Any = engine.state
+        pseudo, given = state.pseudo_labels, state.given_clicks[:, :1] > 0.5
         images = len(pseudo.mask)
         self._add("pseudo/believed", pseudo.weight.mean() * images, images)
         self._add("pseudo/foreground", pseudo.mask.mean() * images, images)

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-
 CLICK_MEMORY = 128
 """How many of the latest clicks tell the threshold of estimated points."""
 

@@ -1,4 +1,5 @@
 from .conv_encoder import ConvEncoder
 from .promptable_segmenter import PromptableSegmenter
+from .vit_encoder import ViTEncoder
 
-__all__ = ["ConvEncoder", "PromptableSegmenter"]
+__all__ = ["ConvEncoder", "PromptableSegmenter", "ViTEncoder"]

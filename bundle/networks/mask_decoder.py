@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -14,7 +15,7 @@ from bundle.networks.two_way_transformer import TwoWayTransformer
 def mlp(channels: Sequence[int]) -> nn.Sequential:
     """Linear layers with ReLU between them."""
     layers: list[nn.Module] = []
-    for a, b in zip(channels[:-1], channels[1:], strict=True):
+    for a, b in pairwise(channels):
         layers += [nn.Linear(a, b), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -29,9 +30,7 @@ class Upscale(nn.Module):
         self.has_skip = skip_channels > 0
         self.skip = nn.Conv2d(skip_channels, out_channels, 1) if self.has_skip else nn.Identity()
         self.fuse = (
-            nn.Sequential(
-                nn.Conv2d(out_channels, out_channels, 3, padding=1), nn.GroupNorm(8, out_channels), nn.GELU()
-            )
+            nn.Sequential(nn.Conv2d(out_channels, out_channels, 3, padding=1), nn.GroupNorm(8, out_channels), nn.GELU())
             if self.has_skip
             else nn.Identity()
         )

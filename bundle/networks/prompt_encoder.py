@@ -48,6 +48,8 @@ class PromptEncoder(nn.Module):
             sixth of it.
     """
 
+    frequencies: torch.Tensor
+
     def __init__(self, embed_dim: int, position_scale: float = 64.0) -> None:
         super().__init__()
         if embed_dim % 2:

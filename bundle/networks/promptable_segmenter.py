@@ -30,7 +30,7 @@ class PromptableSegmenter(nn.Module):
 
     def __init__(
         self,
-        image_encoder: nn.Module,
+        image_encoder: Any,
         max_points: int = 64,
         position_scale: float = 64.0,
         dense_prompts: bool = True,
@@ -122,9 +122,7 @@ class PromptableSegmenter(nn.Module):
             drawn = self.prompt_encoder.dense(point_coords, point_labels, grid, self.stride)
             image = image + drawn.transpose(1, 2).reshape(embedding.shape)
         out, probed = self.mask_decoder(image, image_pe, fine, prompts, point_labels >= 0, probes)
-        out = F.interpolate(
-            out.float(), size=[h * self.stride, w * self.stride], mode="bilinear", align_corners=False
-        )
+        out = F.interpolate(out.float(), size=[h * self.stride, w * self.stride], mode="bilinear", align_corners=False)
         return out, probed
 
     def _features_at(self, embedding: torch.Tensor, coords: torch.Tensor) -> torch.Tensor:

@@ -89,8 +89,8 @@ class RandInstanceClicksd(Randomizable, MapTransform):
         MapTransform.__init__(self, keys)
         self.max_points = max_points
 
-    def randomize(self, instances: np.ndarray) -> list[tuple[int, int]]:
-        """Choose the clicks in an instance map (X,Y)."""
+    def choose(self, instances: np.ndarray) -> list[tuple[int, int]]:
+        """Draw the clicks in an instance map (X,Y)."""
         ids = np.unique(instances[instances > 0])
         count = min(int(self.R.randint(len(ids) + 1)), self.max_points)
         chosen = self.R.permutation(ids)[:count]
@@ -104,7 +104,7 @@ class RandInstanceClicksd(Randomizable, MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the item with its image extended; needs ``instances``."""
         d = dict(data)
-        points = self.randomize(np.asarray(d[K.INSTANCES])[0].astype(np.int64))
+        points = self.choose(np.asarray(d[K.INSTANCES])[0].astype(np.int64))
         for key in self.key_iterator(d):
             image = d[key]
             drawn = click_channels(image.shape[1:], points, [1] * len(points)).to(image)

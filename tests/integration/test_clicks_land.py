@@ -141,7 +141,8 @@ def _workflow(tmp_path, **options):
     versions = {"version": "1", "monai_version": "1", "pytorch_version": "1", "numpy_version": "1"}
     ConfigParser.export_config_file(versions, tmp_path / "metadata.json")
     _write(tmp_path / "a.png", _rows())
-    (tmp_path / "model.pt").touch()
+    network = ConfigParser(ConfigParser.load_config_file(CONFIGS / "inference.json")).get_parsed_content("network_def")
+    torch.save(network.state_dict(), tmp_path / "model.pt")
     return ConfigWorkflow(
         workflow_type="infer",
         config_file=str(CONFIGS / "inference.json"),

@@ -84,3 +84,10 @@ def test_clicks_change_the_windows_that_they_are_in(folder, automatic, prompted)
     assert change[40:, 60:].max() > 1e-5 and change[:20, :20].max() > 1e-5
     # windows of 32 that hold (69, 49) begin at column 38 and row 18, those of (3, 8) end before column 32 and row 32
     assert change[32:, :38].max() < 1e-6
+
+
+def test_error_is_one_line_and_comes_before_work(folder):
+    run = _run(folder, dataset_dir=folder / "in", output_dir=folder / "none", **{"image_encoder#channels": "[8,8,24]"})
+    assert run.returncode != 0 and "Traceback" not in run.stderr
+    assert "model.pt: holds the weights of another network" in run.stderr.strip().splitlines()[-1]
+    assert not (folder / "none").exists() or not list((folder / "none").iterdir())

@@ -1,0 +1,37 @@
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# make demo DATA=DIR SOURCE=vnc TARGET=lucchi-pp [SOURCE_PIXEL_SIZE=4.6] [TARGET_PIXEL_SIZE=5] [PIXEL_SIZE=20] [SEED=0] [RUN=runs/demo] [DOMAINS=DIR]
+SEED ?= 0
+RUN ?= runs/demo
+PIXEL_SIZE ?= 20
+DEMO = --run $(RUN) --seed $(SEED) --pixel-size $(PIXEL_SIZE) \
+  $(if $(DATA),--data $(DATA)) $(if $(SOURCE),--source $(SOURCE)) $(if $(TARGET),--target $(TARGET)) \
+  $(if $(SOURCE_PIXEL_SIZE),--source-pixel-size $(SOURCE_PIXEL_SIZE)) \
+  $(if $(TARGET_PIXEL_SIZE),--target-pixel-size $(TARGET_PIXEL_SIZE)) $(if $(DOMAINS),--domains $(DOMAINS))
+
+.PHONY: demo test lint bench
+
+demo: $(INSTALLED)
+	$(BIN)/python scripts/demo.py $(DEMO)
+
+# make test FAST=1 leaves out the slow tests
+test: $(INSTALLED)
+	$(BIN)/python -m pytest $(if $(FAST),-m "not slow")
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED)
+	$(BIN)/python scripts/benchmark.py decode --json runs/decode.json
+
+# torch first: of the packages that want it, some would pull a larger build.
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet "torch>=2.8,<2.14"
+	$(BIN)/pip install --quiet ".[dev]"
+	touch $@
