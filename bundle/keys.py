@@ -18,6 +18,9 @@ STRONG = "strong"
 COMPLETE = "complete"
 """(B,) bool: every instance of the image has a foreground click, so what has none is background."""
 
+INDEX = "index"
+"""(B,) which item of its data set an image is."""
+
 POINTS = "points"
 """Clicks of a dataset item: a list of (x, y) in pixels."""
 

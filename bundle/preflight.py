@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import logging
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +20,9 @@ TRACKING_OPTIONS = ("output_dir", "tracking_uri", "experiment_name", "run_name",
 
 WRAPPERS = ("Failed to instantiate component", "Failed to evaluate", "applying transform")
 """How MONAI's errors begin that only say where the error of interest happened."""
+
+TEXT_FLAGS = ("debug", "resume")
+"""The command line reads "true" as text. These may be given so, for whoever reads them takes any text for true."""
 
 
 def check_command(debug: bool = False) -> None:
@@ -36,6 +41,8 @@ def check_command(debug: bool = False) -> None:
         return
     if not debug:
         sys.excepthook = show_error
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(drop_traceback)
     command = parse_command(sys.argv[2:])
     files = ConfigParser()
     files.read_config(command.pop("config_file"))
@@ -56,6 +63,20 @@ def check_crop_size(crop_size: Sequence[int], stride: int) -> None:
     if len(crop_size) != 2 or any(not isinstance(n, int) or n < 1 or n % stride for n in crop_size):
         example = [32 * stride, 32 * stride]
         raise ValueError(f"crop_size is {crop_size}, expected two multiples of {stride} such as {example}")
+
+
+def check_positive(**settings: float) -> None:
+    """Refuse numbers that are not above 0.
+
+    Args:
+        settings: by their ids.
+
+    Raises:
+        ValueError: names the first that is not.
+    """
+    for name, value in settings.items():
+        if not isinstance(value, int | float) or not value > 0:
+            raise ValueError(f"{name} is {value!r}, expected a number above 0")
 
 
 def parse_command(arguments: list[str]) -> dict[str, Any]:
@@ -131,8 +152,8 @@ def _check_type(name: str, value: Any, default: Any) -> None:
     if value is None or default is None or _is_reference(value) or _is_reference(default):
         return
     if isinstance(default, bool):
-        # The command line reads "true" and "false" as text, and any text counts as true.
-        right, expected = isinstance(value, bool) or value == "true", "True or False, with a capital letter"
+        right = isinstance(value, bool) or (value == "true" and name in TEXT_FLAGS)
+        expected = "True or False, with a capital letter"
     elif isinstance(default, int | float):
         whole = isinstance(default, int)
         right = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
@@ -160,28 +181,39 @@ def show_error(kind: type[BaseException], error: BaseException, trace: Traceback
         error: what ended the program.
         trace: where.
     """
-    root, where = _root(error)
-    expected = isinstance(root, ValueError | OSError) or where.startswith(WRAPPERS[0]) or _is_unreadable_image(root)
-    if expected and isinstance(root, Exception):
-        sys.stderr.write(f"error: {_line(root)}\n")
-    else:
+    line = explain(error)
+    if line is None:
         sys.__excepthook__(kind, error, trace)
+    else:
+        sys.stderr.write(f"error: {line}\n")
 
 
-def _root(error: BaseException) -> tuple[BaseException, str]:
-    """The error inside of MONAI's wrappers, and the text of the innermost wrapper."""
-    where = ""
-    while str(error).startswith(WRAPPERS) and error.__cause__ is not None:
-        where, error = str(error), error.__cause__
-    return error, where
+def drop_traceback(record: logging.LogRecord) -> bool:
+    """As a filter of a log handler: errors that get their line are logged without traceback. Returns True."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None and explain(error) is not None:
+        record.exc_info = record.exc_text = None
+    return True
 
 
-def _is_unreadable_image(error: BaseException) -> bool:
-    return isinstance(error, RuntimeError) and str(error).startswith("LoadImage cannot find")
+def explain(error: BaseException) -> str | None:
+    """Say what a user can mend.
 
+    Args:
+        error: any error of a bundle command.
 
-def _line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    if "Original Traceback" in str(error):  # from the worker of a data loader
-        return lines[-1].partition(": ")[2] or lines[-1]
-    return lines[0]
+    Returns:
+        One line, when the error lies in data, files or settings; None, when it may be a fault of the program.
+    """
+    root, where = error, ""
+    while str(root).startswith(WRAPPERS) and root.__cause__ is not None:
+        where, root = str(root), root.__cause__
+    from_worker = re.search(r"^bundle\.data\.errors\.DataError: (.*)$", str(root), re.MULTILINE)
+    if from_worker:  # a worker of a data loader sends its traceback as text
+        return from_worker[1]
+    # Settings are put together before anything runs: what fails then is a setting.
+    setting = where.startswith(WRAPPERS[:2]) and ".run()" not in where
+    unknown = isinstance(root, ModuleNotFoundError) and str(root).startswith("Cannot locate")
+    if not isinstance(root, Exception) or not (isinstance(root, ValueError | OSError) or setting or unknown):
+        return None
+    return str(root).strip().partition("\n")[0] or type(root).__name__

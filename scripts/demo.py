@@ -7,7 +7,6 @@ in the output folder; the same command run again goes on with what is missing.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,10 +24,10 @@ sys.path.insert(0, str(ROOT))
 import pandas as pd  # noqa: E402
 
 from bundle.data.errors import DataError  # noqa: E402
-from bundle.data.json_files import write_json  # noqa: E402
+from bundle.data.json_files import read_json, write_json  # noqa: E402
 from bundle.data.preparation import Preparation, prepare_domain  # noqa: E402
 from bundle.data.synthetic import write_domain  # noqa: E402
-from scripts.report import Row, write_report  # noqa: E402
+from scripts.report import Row, write_overview, write_report  # noqa: E402
 
 PIXEL_SIZES = {"vnc": 4.6, "lucchi-pp": 5.0}
 """Nanometres of public data sets whose files do not tell; other folders need --source-pixel-size and the like."""
@@ -68,7 +67,6 @@ class Demo:
     seed: int
     jobs: int
     overlay: str
-    seconds: dict[str, float] = field(default_factory=dict)
 
     def execute(self) -> dict[str, dict[str, dict[str, float]]]:
         """Make every cell that is missing; returns ``{row: {mode: {metric: mean}}}``."""
@@ -181,7 +179,6 @@ class Demo:
         with stopwatch() as seconds:
             print(f"  {verb} {name} ...", flush=True)
             work(name)
-        self.seconds[f"{verb} {name}"] = seconds()
         print(f"  {verb} {name}: done in {seconds():.0f} s", flush=True)
 
 
@@ -253,10 +250,14 @@ def main() -> int:
     except (CellError, DataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    result = {"source": source, "target": target, "seed": args.seed, "rows": rows, "seconds": seconds()}
-    write_json(args.run / "metrics.json", result | {"cell_seconds": demo.seconds})
-    report = write_report(args.run, f"{source} to {target}", [Row(name, args.run / name, rows[name]) for name in rows])
-    print(f"\n{format_table(rows)}\n\n{json.dumps({'seconds': seconds()})}\npictures: {report}")
+    before = read_json(args.run / "metrics.json") if (args.run / "metrics.json").is_file() else {"seconds": 0.0}
+    total = round(before["seconds"] + seconds(), 1)
+    result = {"source": source, "target": target, "seed": args.seed, "rows": rows, "seconds": total}
+    write_json(args.run / "metrics.json", result)
+    table = [Row(name, args.run / name, means) for name, means in rows.items()]
+    report = write_report(args.run, f"{source} to {target}", table)
+    write_overview(args.run, table, ("source_only", "wda_15", "wda_100"))
+    print(f"\n{format_table(rows)}\n\n{total:.0f} seconds; pictures: {report}")
     return 0
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
+import numpy as np
+from PIL import Image
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
 MODES = ("automatic", "interactive")
@@ -48,6 +50,26 @@ def write_report(folder: Path, title: str, rows: list[Row]) -> Path:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.write_text(page, encoding="utf-8")
     partial.replace(path)
+    return path
+
+
+def write_overview(folder: Path, rows: list[Row], names: tuple[str, ...]) -> Path:
+    """Write ``overview.png``: one image, its truth, and the automatic masks of some rows side by side.
+
+    Args:
+        folder: where it goes.
+        rows: as of :func:`write_report`.
+        names: rows to show.
+
+    Returns:
+        The path of the picture.
+    """
+    pictures = rows[0].folder / "pictures"
+    stem = min(p.name.removesuffix("_truth.png") for p in pictures.glob("*_truth.png"))
+    files = [pictures / f"{stem}_image.png", pictures / f"{stem}_truth.png"]
+    files += [row.folder / "pictures" / f"{stem}_automatic.png" for row in rows if row.name in names]
+    path = folder / "overview.png"
+    Image.fromarray(np.concatenate([np.asarray(Image.open(file)) for file in files], axis=1)).save(path)
     return path
 
 

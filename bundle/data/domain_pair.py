@@ -14,6 +14,8 @@ from bundle import keys as K
 class DomainPairDataset(CacheDataset, Randomizable):
     """Target items, each beside a random source item: ``{"source": {...}, "target": {...}}``.
 
+    A target item gets ``index``, its place in the list.
+
     Args:
         data: target items; MONAI Label replaces this list by its own.
         transform: of the target items; the deterministic head of it is cached.
@@ -27,4 +29,5 @@ class DomainPairDataset(CacheDataset, Randomizable):
 
     def __getitem__(self, index: Any) -> dict[str, Any]:
         """The target item at an index with a source item drawn at random."""
-        return {K.SOURCE: self.source[self.R.randint(len(self.source))], K.TARGET: super().__getitem__(index)}
+        target = {**super().__getitem__(index), K.INDEX: index}
+        return {K.SOURCE: self.source[self.R.randint(len(self.source))], K.TARGET: target}

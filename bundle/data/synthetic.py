@@ -139,10 +139,13 @@ def _refuse_leftovers(split: Path, size: int) -> None:
 
 def _write_png(path: Path, array: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix is not .png, so a file left by a crash is never read as an image.
+    # The suffix is not .png, so a file left by a killed process is never read as an image.
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    Image.fromarray(array).save(partial, format="PNG")
-    partial.replace(path)
+    try:
+        Image.fromarray(array).save(partial, format="PNG")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _noise(shape: tuple[int, int], sigma: float, rng: np.random.Generator) -> Field:
@@ -188,7 +191,7 @@ def _scatter(
     """Place bodies where ``free`` is true, and take their ground out of ``free``."""
     expected = density * free.size / 1e4
     bodies = []
-    for _ in range(max(1, round(expected * rng.uniform(0.8, 1.2)))):
+    for _ in range(int(np.ceil(expected * rng.uniform(0.8, 1.2)))):
         body = _place(free, radius * rng.uniform(0.8, 1.2), rng.uniform(1.0, elongation), wobble, rng)
         if body is not None:
             free[body.window][body.depth > -GAP] = False

@@ -9,6 +9,7 @@ import torch
 from bundle import keys as K
 from bundle.engines.parts_trainer import PartsTrainer
 from bundle.losses.contrastive import PromptContrastiveLoss
+from bundle.losses.exemplars import ExemplarBank
 from bundle.losses.pseudo_labels import PseudoLabeler, PseudoLabels
 from bundle.networks.prompt_encoder import clicks_to_points
 from bundle.networks.promptable_segmenter import PromptableSegmenter
@@ -19,8 +20,8 @@ class AdaptationTrainer(PartsTrainer):
     """Mean-teacher adaptation with prompt-guided contrastive learning (Prompt-DAS, arXiv 2509.18973).
 
     ``train_data_loader`` yields ``source`` as :class:`SourceTrainer` takes it, and ``target`` with ``image``
-    (B,3,H,W), the weak view and the given clicks, ``strong`` (B,1,H,W), the strong view of the same pixels, and
-    ``complete`` (B,). No entry of the target is a label.
+    (B,3,H,W), the weak view and the given clicks, ``strong`` (B,1,H,W), the strong view of the same pixels,
+    ``complete`` (B,) and ``index`` (B,). No entry of the target is a label.
 
     Parts of the loss: ``source_seg``, ``source_det``, ``seg``, ``det``, ``pcl``. After an iteration
     ``state.pseudo_labels`` and ``state.given_clicks`` are what the teacher taught, for handlers to watch.
@@ -28,6 +29,7 @@ class AdaptationTrainer(PartsTrainer):
     Args:
         teacher: same architecture as ``network``; a handler averages it (:class:`bundle.handlers.MeanTeacher`).
         pseudo_labeler: what to believe of the teacher.
+        exemplars: what to doubt of it.
         contrastive_loss: PCL.
         mix: mixing of strong views.
         queries: probes at pseudo foreground for each image (paper: 256).
@@ -40,6 +42,7 @@ class AdaptationTrainer(PartsTrainer):
         *,
         teacher: PromptableSegmenter,
         pseudo_labeler: PseudoLabeler,
+        exemplars: ExemplarBank,
         contrastive_loss: PromptContrastiveLoss,
         mix: RandMix,
         queries: int = 256,
@@ -49,6 +52,7 @@ class AdaptationTrainer(PartsTrainer):
         super().__init__(**kwargs)
         self.teacher = teacher.requires_grad_(False).eval()
         self.pseudo_labeler = pseudo_labeler
+        self.exemplars = exemplars
         self.contrastive_loss = contrastive_loss
         self.mix = mix
         self.queries = queries
@@ -60,7 +64,7 @@ class AdaptationTrainer(PartsTrainer):
         pred = self.inferer(source[K.IMAGE], self.network)
         source_seg, source_det = self.loss_function(pred, source[K.LABEL], source[K.DENSITY])
 
-        pseudo = self.teach(target[K.IMAGE], target[K.COMPLETE])
+        pseudo = self.teach(target[K.IMAGE], target[K.COMPLETE], target[K.INDEX])
         self.state.pseudo_labels, self.state.given_clicks = pseudo, target[K.IMAGE][:, 1:]
         image, pseudo = self.mixed_view(target[K.STRONG], pseudo)
         pred, probes = self.student(image, pseudo)
@@ -69,7 +73,7 @@ class AdaptationTrainer(PartsTrainer):
         return {"source_seg": source_seg, "source_det": source_det, "seg": seg, "det": det, "pcl": pcl}
 
     @torch.no_grad()
-    def teach(self, image: torch.Tensor, complete: torch.Tensor) -> PseudoLabels:
+    def teach(self, image: torch.Tensor, complete: torch.Tensor, index: torch.Tensor) -> PseudoLabels:
         """Pseudo labels of the weak view (B,3,H,W): the teacher finds points first, then is prompted with them."""
         teacher = self.teacher
         given = image[:, 1:]
@@ -78,7 +82,8 @@ class AdaptationTrainer(PartsTrainer):
         found = teacher.decode(embedding, fine, *nothing)
         clicks = self.pseudo_labeler.estimate_clicks(found[:, 1:], given)
         pred = teacher.decode(embedding, fine, *clicks_to_points(clicks, teacher.max_points))
-        return self.pseudo_labeler(pred, given, clicks, complete)
+        doubtful = self.exemplars([embedding, *fine], pred[:, :1] > 0, given[:, :1] > 0.5, index)
+        return self.pseudo_labeler(pred, given, clicks, complete, doubtful)
 
     def mixed_view(self, strong: torch.Tensor, pseudo: PseudoLabels) -> tuple[torch.Tensor, PseudoLabels]:
         """Mix the strong views (B,1,H,W) and all that belongs to them alike."""

@@ -88,7 +88,8 @@ class PseudoLabeler(nn.Module):
 
     - An instance that holds a given foreground click is trusted: the pixels connected to the click where the
       foreground probability p is above ``low_threshold`` (hysteresis: a click lowers the bar), and a disc around it.
-    - A predicted instance that holds a background click is background.
+    - A predicted instance that holds a background click is background, and so is one that is in doubt because it
+      looks like none of the clicked ones (:class:`ExemplarBank`).
     - Elsewhere a pixel counts when max(p, 1-p) >= ``confidence``, and as foreground only in a predicted instance
       that holds a point, given or estimated (public code: filter with detection); other pixels are ignored.
     - Where every instance was clicked (``complete``), predicted foreground that no click reaches is background,
@@ -161,7 +162,12 @@ class PseudoLabeler(nn.Module):
         return float(self.click_scores.quantile(1 - self.recall).clamp(0.2, 0.95))
 
     def forward(
-        self, pred: torch.Tensor, given: torch.Tensor, clicks: torch.Tensor, complete: torch.Tensor
+        self,
+        pred: torch.Tensor,
+        given: torch.Tensor,
+        clicks: torch.Tensor,
+        complete: torch.Tensor,
+        doubtful: torch.Tensor,
     ) -> PseudoLabels:
         """Make pseudo labels.
 
@@ -170,12 +176,13 @@ class PseudoLabeler(nn.Module):
             given: (B,2,H,W) the clicks that a person made.
             clicks: (B,2,H,W) those and the estimated ones.
             complete: (B,) bool, every instance of the image has a given click.
+            doubtful: (B,1,H,W) bool, predicted instances in doubt.
         """
         p = pred[:, :1].sigmoid()
         foreground, background = given[:, :1] > 0.5, given[:, 1:] > 0.5
         possible = p > self.low_threshold
         proved = flood(foreground, possible) | discs(foreground, self.click_radius)
-        refuted = flood(background, p > 0.5) & ~proved | discs(background, self.click_radius)
+        refuted = (flood(background, p > 0.5) | doubtful) & ~proved | discs(background, self.click_radius)
         all_clicked = complete.view(-1, 1, 1, 1)
         inner = possible & ~flood(self._border(possible), possible)
         refuted = refuted | (all_clicked & inner & ~proved)

@@ -1,7 +1,5 @@
 """Clicks: from impulses in image channels to points, and from points to prompt tokens."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -48,6 +46,7 @@ class PromptEncoder(nn.Module):
             sixth of it.
     """
 
+    # TorchScript reads this type and takes no strings for types: hence no `from __future__ import annotations` here.
     frequencies: torch.Tensor
 
     def __init__(self, embed_dim: int, position_scale: float = 64.0) -> None:

@@ -1,14 +1,18 @@
 from .clicks import AddClickChannelsd, RandInstanceClicksd, click_channels
 from .density import InstanceTargetsd, density_map, instance_centres
+from .loading import LoadSectiond
 from .mixing import RandMix
 from .outputs import SaveOutputsd, SplitOutputd
+from .section import SingleSectiond
 
 __all__ = [
     "AddClickChannelsd",
     "InstanceTargetsd",
+    "LoadSectiond",
     "RandInstanceClicksd",
     "RandMix",
     "SaveOutputsd",
+    "SingleSectiond",
     "SplitOutputd",
     "click_channels",
     "density_map",

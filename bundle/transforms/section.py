@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
 from bundle import keys as K
@@ -14,11 +15,12 @@ class SingleSectiond(MapTransform):
     """One gray section (1,X,Y), of files that store it with further axes of length 1, as NIfTI often does.
 
     Args:
-        keys: the image, channel first.
+        keys: the image or its mask, channel first.
+        allow_missing_keys: do nothing for a key that the item does not have.
     """
 
-    def __init__(self, keys: str = K.IMAGE) -> None:
-        super().__init__(keys)
+    def __init__(self, keys: KeysCollection = K.IMAGE, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the item with its image (1,X,Y).

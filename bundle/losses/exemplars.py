@@ -1,0 +1,131 @@
+"""Predicted instances that look like none of the clicked ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import nn
+from torch.nn import functional as F
+
+IN_PLANE = np.zeros((3, 3, 3), dtype=int)
+IN_PLANE[1] = 1
+
+
+def label_batch(mask: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """Number the 8-connected components of a batch.
+
+    Args:
+        mask: (B,1,H,W) bool.
+
+    Returns:
+        (B,H,W) long, 0 background, numbers that differ between images too; and how many there are.
+    """
+    labels, count = ndimage.label(mask[:, 0].cpu().numpy(), structure=IN_PLANE)
+    return torch.from_numpy(labels.astype(np.int64)).to(mask.device), count
+
+
+def describe_components(features: list[torch.Tensor], labels: torch.Tensor, count: int) -> torch.Tensor:
+    """Mean features of components, each level of unit length.
+
+    Args:
+        features: levels (B,C,h,w) of strides that divide H and W.
+        labels: (B,H,W) from :func:`label_batch`.
+        count: n.
+
+    Returns:
+        (n, sum of C). A component that a coarse level does not see has zeros there.
+    """
+    levels = []
+    for level in features:
+        stride = labels.shape[1] // level.shape[2]
+        where = labels[:, stride // 2 :: stride, stride // 2 :: stride].reshape(-1)
+        values = level.permute(0, 2, 3, 1).reshape(-1, level.shape[1]).float()
+        total = torch.zeros(count + 1, values.shape[1], device=values.device).index_add_(0, where, values)
+        levels.append(F.normalize(total[1:], dim=1))
+    return torch.cat(levels, dim=1)
+
+
+class ExemplarBank(nn.Module):
+    """Doubt predicted instances that resemble no clicked instance (ours).
+
+    A few clicks cannot say which of the other predicted instances are wrong, but the clicked ones show what right
+    ones look like. The teacher's features, averaged over an instance, are compared with those of the latest clicked
+    instances of *other* images: its score is the mean cosine similarity to the nearest of them. Clicked instances
+    are scored alike, and the score that the share ``recall`` of them reaches is the bar for all others.
+
+    Args:
+        size: clicked instances to remember.
+        neighbours: of which the similarity is averaged.
+        recall: share of the clicked instances above the bar, in (0, 1]; 1 doubts least.
+
+    Raises:
+        ValueError: when ``recall`` is out of range.
+    """
+
+    def __init__(self, size: int = 256, neighbours: int = 5, recall: float = 0.9) -> None:
+        super().__init__()
+        if not 0 < recall <= 1:
+            raise ValueError(f"recall must be in (0, 1], got {recall}")
+        self.size = size
+        self.neighbours = neighbours
+        self.recall = recall
+        self.exemplars = torch.zeros(0)
+        self.exemplar_images = torch.zeros(0, dtype=torch.long)
+        self.others = torch.zeros(0)
+        self.scores = torch.zeros(0)
+
+    @torch.no_grad()
+    def forward(
+        self, features: list[torch.Tensor], mask: torch.Tensor, clicks: torch.Tensor, images: torch.Tensor
+    ) -> torch.Tensor:
+        """Find the doubtful instances of a batch, and remember its clicked ones.
+
+        Args:
+            features: levels (B,C,h,w).
+            mask: (B,1,H,W) bool, the predicted instances.
+            clicks: (B,1,H,W) bool, given foreground clicks.
+            images: (B,) which image of the data set it is.
+
+        Returns:
+            (B,1,H,W) bool. Nothing is in doubt before there are enough clicked instances to judge by.
+        """
+        labels, count = label_batch(mask)
+        doubtful = torch.zeros(count + 1, dtype=torch.bool, device=mask.device)
+        if count > 0:
+            described = describe_components(features, labels, count)
+            image_of = torch.zeros(count + 1, dtype=torch.long, device=mask.device)
+            image_of[labels.reshape(-1)] = images.repeat_interleave(labels[0].numel())
+            clicked = torch.zeros_like(doubtful)
+            clicked[labels[clicks[:, 0]]] = True
+            clicked, image_of = clicked[1:], image_of[1:]
+            score = self._score(described, image_of)
+            self._remember(described, image_of, clicked, score)
+            if len(self.scores) >= 4 * self.neighbours:
+                doubtful[1:] = ~clicked & (score < self.scores.quantile(1 - self.recall))
+        return doubtful[labels].unsqueeze(1)
+
+    def _score(self, described: torch.Tensor, image_of: torch.Tensor) -> torch.Tensor:
+        """Mean similarity (n,) to the nearest exemplars of other images; NaN where there are too few."""
+        if len(self.exemplars) < self.neighbours:
+            return torch.full_like(described[:, 0], float("nan"))
+        centre, spread = self.others.mean(dim=0), self.others.std(dim=0) + 1e-6
+        a = F.normalize((described - centre) / spread, dim=1)
+        b = F.normalize((self.exemplars - centre) / spread, dim=1)
+        similarity = a @ b.T
+        similarity[image_of[:, None] == self.exemplar_images[None]] = float("nan")
+        usable = similarity.isfinite().sum(dim=1) >= self.neighbours
+        nearest = similarity.nan_to_num(nan=-1.0).topk(self.neighbours, dim=1).values.mean(dim=1)
+        return torch.where(usable, nearest, torch.full_like(nearest, float("nan")))
+
+    def _remember(
+        self, described: torch.Tensor, image_of: torch.Tensor, clicked: torch.Tensor, score: torch.Tensor
+    ) -> None:
+        self.exemplars = _latest(self.exemplars, described[clicked], self.size)
+        self.exemplar_images = _latest(self.exemplar_images, image_of[clicked], self.size)
+        self.others = _latest(self.others, described, 4 * self.size)
+        self.scores = _latest(self.scores, score[clicked & score.isfinite()], self.size)
+
+
+def _latest(old: torch.Tensor, new: torch.Tensor, size: int) -> torch.Tensor:
+    return new[-size:] if len(old) == 0 else torch.cat((old, new))[-size:]
