@@ -11,8 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # the repository root, which holds the package `bundle`
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, which holds the package `bundle`
 
 import torch
 from monai.bundle import ConfigParser
@@ -20,6 +19,7 @@ from monai.bundle import ConfigParser
 from bundle.data.json_files import write_json
 from bundle.networks import PromptableSegmenter
 
+ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ("configs/train.json", "configs/presets/cpu.json")
 WARM_UP = 3
 

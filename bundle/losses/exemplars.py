@@ -63,7 +63,7 @@ class ExemplarBank(nn.Module):
         ValueError: when ``recall`` is out of range.
     """
 
-    def __init__(self, size: int = 256, neighbours: int = 5, recall: float = 0.9) -> None:
+    def __init__(self, size: int = 256, neighbours: int = 5, recall: float = 0.7) -> None:
         super().__init__()
         if not 0 < recall <= 1:
             raise ValueError(f"recall must be in (0, 1], got {recall}")

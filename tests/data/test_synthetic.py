@@ -53,9 +53,9 @@ def test_components_are_the_mitochondria_that_were_painted(monkeypatch):
     painted = []
     paint = synthetic._paint_mitochondrion
     monkeypatch.setattr(synthetic, "_paint_mitochondrion", lambda *args: (painted.append(args), paint(*args)))
-    for seed in range(3):
+    for seed in range(2):
         painted.clear()
-        _, label = generate_image(replace(A, mito_density=9.0), SHAPE, np.random.default_rng(seed))
+        _, label = generate_image(replace(A, mito_density=6.0), SHAPE, np.random.default_rng(seed))
         assert components(label, connectivity=2).max() == len(painted) > 15
 
 
@@ -74,9 +74,9 @@ def test_without_mitochondria_nothing_is_foreground():
         assert image.std() > 20
 
 
-def test_the_smallest_image_has_a_mitochondrion():
-    labels = [label for _, label in _images(A, number=20, shape=(32, 32))]
-    assert np.mean([label.any() for label in labels]) > 0.8
+def test_small_images_hold_a_mitochondrion_and_the_smallest_allowed_is_made():
+    assert all(label.any() for style in STYLES.values() for _, label in _images(style, number=10, shape=(64, 64)))
+    assert generate_image(A, (32, 33), np.random.default_rng(0))[0].shape == (32, 33)
 
 
 def test_mitochondria_are_darker_than_the_rest(images):

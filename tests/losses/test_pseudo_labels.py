@@ -12,7 +12,7 @@ OTHER = (slice(18, 26), slice(28, 40))
 AT_BORDER = (slice(24, 32), slice(0, 9))
 
 
-def plane(background: float = 0.0, **_) -> torch.Tensor:
+def plane(background: float = 0.0) -> torch.Tensor:
     return torch.full((1, 1, *SIZE), background)
 
 
@@ -38,13 +38,14 @@ def label(
     background: tuple[tuple[int, int], ...] = (),
     estimated: tuple[tuple[int, int], ...] = (),
     complete: bool = False,
+    doubtful: tuple[tuple[slice, slice], ...] = (),
     density: torch.Tensor | None = None,
     **settings,
 ) -> PseudoLabels:
     pred = torch.cat((p.logit(), plane(0.25) if density is None else density), dim=1)
     given = torch.cat((marks(*foreground), marks(*background)), dim=1)
     clicks = torch.cat((marks(*foreground, *estimated), marks(*background)), dim=1)
-    return PseudoLabeler(**settings)(pred, given, clicks, torch.tensor([complete]))
+    return PseudoLabeler(**settings)(pred, given, clicks, torch.tensor([complete]), area(*doubtful))
 
 
 def area(*areas: tuple[slice, slice]) -> torch.Tensor:
@@ -155,6 +156,13 @@ def test_background_click_removes_the_instance() -> None:
     assert (got.density[area(OTHER)] == 0.25).all()
 
 
+def test_doubt_removes_an_instance_unless_it_was_clicked() -> None:
+    p = probability((BLOB, 0.95), (OTHER, 0.95))
+    got = label(p, foreground=((9, 12),), estimated=((20, 30),), doubtful=(BLOB, OTHER))
+    assert torch.equal(got.mask > 0, area(BLOB))
+    assert (got.weight == 1).all()
+
+
 def test_background_click_beside_a_foreground_click_removes_a_disc() -> None:
     got = label(probability((BLOB, 0.95)), foreground=((8, 10),), background=((12, 16),), click_radius=1)
     assert torch.equal(got.mask > 0, area(BLOB) & ~discs(marks((12, 16)), 1))
@@ -173,7 +181,8 @@ def test_where_all_are_clicked_what_is_not_is_background() -> None:
 def test_each_image_has_its_own_completeness() -> None:
     p = probability((OTHER, 0.95)).repeat(2, 1, 1, 1)
     none = torch.zeros(2, 2, *SIZE)
-    got = PseudoLabeler()(torch.cat((p.logit(), p), dim=1), none, none, torch.tensor([True, False]))
+    pred, complete = torch.cat((p.logit(), p), dim=1), torch.tensor([True, False])
+    got = PseudoLabeler()(pred, none, none, complete, torch.zeros_like(p) > 0)
     assert got.mask.sum(dim=(1, 2, 3)).tolist() == [0, area(OTHER).sum()]
 
 

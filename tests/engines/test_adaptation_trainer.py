@@ -1,0 +1,230 @@
+import copy
+
+import pytest
+import torch
+
+from bundle import keys as K
+from bundle.engines import AdaptationTrainer
+from bundle.engines.adaptation_trainer import drop_points, sample_positions
+from bundle.handlers import MeanTeacher
+from bundle.losses import ExemplarBank, MultitaskLoss, PromptContrastiveLoss, PseudoLabeler, PseudoLabels
+from bundle.networks import PromptableSegmenter
+from bundle.transforms import RandMix
+from tests.engines.steps import BATCH, HEIGHT, WIDTH, losses, prompted, source_batch, trainable, unchanged, weights
+from tests.networks.tiny import tiny_segmenter
+
+LOSS_WEIGHTS = {"source_seg": 1.0, "source_det": 10.0, "seg": 0.5, "det": 5.0, "pcl": 0.1}
+
+
+def target_batch() -> dict[str, torch.Tensor]:
+    """No entry is a label."""
+    g = torch.Generator().manual_seed(5)
+    weak, noise = torch.randn(2, BATCH, 1, HEIGHT, WIDTH, generator=g)
+    return {
+        K.IMAGE: prompted(weak),
+        K.STRONG: weak + 0.3 * noise,
+        K.COMPLETE: torch.zeros(BATCH, dtype=torch.bool),
+        K.INDEX: torch.arange(BATCH),
+    }
+
+
+def trainer(student: PromptableSegmenter, teacher: PromptableSegmenter | None = None, **changes) -> AdaptationTrainer:
+    torch.manual_seed(0)
+    settings = {
+        "device": "cpu",
+        "max_epochs": 1,
+        "epoch_length": 1,
+        "train_data_loader": [{K.SOURCE: source_batch(), K.TARGET: target_batch()}] * 3,
+        "network": student,
+        "teacher": teacher or copy.deepcopy(student),
+        "optimizer": torch.optim.SGD(student.parameters(), lr=1.0),
+        "loss_function": MultitaskLoss(),
+        "loss_weights": LOSS_WEIGHTS,
+        "pseudo_labeler": PseudoLabeler(confidence=0.5, peak_radius=2, density_sigma=2.0),
+        "exemplars": ExemplarBank(),
+        "contrastive_loss": PromptContrastiveLoss(),
+        "mix": RandMix(prob=0.5),
+        "queries": 8,
+        "negatives": 16,
+    }
+    return AdaptationTrainer(**{**settings, **changes})
+
+
+def test_one_step_trains_every_parameter_of_the_student() -> None:
+    student = tiny_segmenter()
+    before = weights(student)
+    engine = trainer(student)
+    engine.run()
+    pseudo = engine.state.pseudo_labels
+    assert 0 < pseudo.mask.mean() < 1
+    assert pseudo.weight.mean() > 0
+    assert unchanged(before, student) & trainable(student) == set()
+
+
+@pytest.mark.parametrize(
+    ("part", "untouched"),
+    [
+        ("pcl", ["mask_head", "mask_bias", "detection_head", "upscale2"]),
+        ("det", ["mask_head", "mask_bias", "contrastive_head"]),
+        ("seg", ["detection_head", "contrastive_head"]),
+    ],
+)
+def test_each_part_alone_trains_what_it_concerns(part, untouched) -> None:
+    student = tiny_segmenter()
+    before = weights(student)
+    trainer(student, loss_weights={part: 1.0}).run()
+    same = unchanged(before, student)
+    assert not [name for name in same & trainable(student) if name.startswith("image_encoder")]
+    expected = {n for n in before if any(f"mask_decoder.{u}." in n for u in untouched)}
+    assert expected <= same
+
+
+def test_teacher_gets_no_gradient_and_no_update() -> None:
+    student, teacher = tiny_segmenter(0), tiny_segmenter(1)
+    before = weights(teacher)
+    engine = trainer(student, teacher.train(), epoch_length=3)
+    engine.run()
+    assert unchanged(before, teacher) == set(before)
+    assert all(p.grad is None and not p.requires_grad for p in teacher.parameters())
+    assert not teacher.training
+    optimised = {id(p) for group in engine.optimizer.param_groups for p in group["params"]}
+    assert optimised.isdisjoint(id(p) for p in teacher.parameters())
+    pseudo = engine.state.pseudo_labels
+    assert not any(t.requires_grad for t in vars(pseudo).values())
+
+
+def test_teacher_follows_the_student_through_its_handler_alone() -> None:
+    student = tiny_segmenter(0)
+    teacher, start = tiny_segmenter(1), weights(student)
+    trainer(student, teacher, train_handlers=[MeanTeacher(teacher, student, alpha=0.99)]).run()
+    for name, value in teacher.named_parameters():
+        # After step 1 the decay is 1/2, and the teacher began as the student.
+        torch.testing.assert_close(value, 0.5 * start[name] + 0.5 * dict(student.named_parameters())[name])
+
+
+def test_loss_is_the_weighted_sum_of_the_parts() -> None:
+    engine = trainer(tiny_segmenter())
+    engine.run()
+    named = losses(engine)
+    assert set(named) == {"loss", *(f"loss_{part}" for part in LOSS_WEIGHTS)}
+    assert min(named.values()) > 0
+    assert named["loss"] == pytest.approx(sum(w * named[f"loss_{part}"] for part, w in LOSS_WEIGHTS.items()), rel=1e-5)
+
+
+def test_state_tells_what_was_taught() -> None:
+    engine = trainer(tiny_segmenter())
+    engine.run()
+    assert torch.equal(engine.state.given_clicks, target_batch()[K.IMAGE][:, 1:])
+    assert all(getattr(engine.state.pseudo_labels, name).shape[0] == BATCH for name in ("mask", "clicks"))
+
+
+def test_teacher_is_asked_without_prompts_then_with_the_points_it_found() -> None:
+    teacher = tiny_segmenter(1)
+    engine = trainer(tiny_segmenter(0), teacher)
+    asked = []
+    decode = teacher.decode
+
+    def spy(embedding, fine, coords, labels):
+        asked.append([(labels[0] == kind).sum().item() for kind in (1, 0)])
+        out = decode(embedding, fine, coords, labels)
+        out[:, 1] = 0
+        out[:, 1, 2, 15] = 0.9  # a peak away from the clicks
+        return out
+
+    teacher.decode = spy
+    batch = target_batch()
+    pseudo = engine.teach(batch[K.IMAGE], batch[K.COMPLETE], batch[K.INDEX])
+    assert asked == [[0, 0], [3, 1]]
+    assert pseudo.clicks[0, 0].nonzero().tolist() == [[2, 15], [5, 8], [12, 20]]
+    assert torch.equal(pseudo.clicks[:, 1], batch[K.IMAGE][:, 2])
+
+
+def test_teacher_sees_the_weak_view_and_the_student_the_strong() -> None:
+    batch = {K.SOURCE: source_batch(), K.TARGET: target_batch()}
+    other = {K.SOURCE: source_batch(), K.TARGET: {**target_batch(), K.STRONG: -target_batch()[K.STRONG]}}
+    engine = trainer(tiny_segmenter(), mix=RandMix(prob=0.0))
+    parts, taught = [], []
+    for b in (batch, other):
+        torch.manual_seed(0)
+        parts.append(engine.compute_losses(b))
+        taught.append(engine.state.pseudo_labels)
+    for name in ("mask", "density", "weight", "clicks"):
+        assert torch.equal(getattr(taught[0], name), getattr(taught[1], name))
+    assert parts[0]["source_seg"] == parts[1]["source_seg"]
+    assert abs(parts[0]["seg"] - parts[1]["seg"]) > 1e-3
+
+
+def test_strong_view_and_pseudo_labels_are_mixed_alike() -> None:
+    engine = trainer(tiny_segmenter(), mix=RandMix(prob=1.0, class_prob=1.0))
+    number = torch.arange(float(BATCH)).view(-1, 1, 1, 1).expand(BATCH, 1, HEIGHT, WIDTH)
+    mask = torch.zeros_like(number)
+    mask[:, :, 3:9, 5:14] = 1
+    pseudo = PseudoLabels(mask, number, number, number.expand(-1, 2, -1, -1), number)
+    image, mixed = engine.mixed_view(number, pseudo)
+    expected = torch.where(mask.roll(1, 0) > 0, number.roll(1, 0), number)
+    for tensor in (image, mixed.density, mixed.weight, mixed.clicks[:, :1], mixed.clicks[:, 1:], mixed.predicted):
+        assert torch.equal(tensor, expected)
+
+
+def test_nothing_to_contrast_is_no_pcl() -> None:
+    """A teacher that sees no foreground, and no clicks: the part is 0 and the step goes on."""
+    student, batch = tiny_segmenter(), {K.SOURCE: source_batch(), K.TARGET: target_batch()}
+    teacher = copy.deepcopy(student)
+    with torch.no_grad():
+        teacher.mask_decoder.mask_bias.bias.fill_(-100)
+    batch[K.TARGET][K.IMAGE][:, 1:] = 0
+    engine = trainer(student, teacher, train_data_loader=[batch])
+    engine.run()
+    assert engine.state.pseudo_labels.mask.sum() == 0
+    named = losses(engine)
+    assert named["loss_pcl"] == 0
+    assert named["loss_seg"] > 0
+    assert all(torch.isfinite(p).all() for p in student.parameters())
+
+
+def test_probes_stand_at_points_in_foreground_and_in_background() -> None:
+    engine = trainer(tiny_segmenter())
+    mask = torch.zeros(1, 1, HEIGHT, WIDTH)
+    mask[:, :, 3:9, 5:14] = 1
+    weight = torch.ones_like(mask)
+    weight[:, :, :, 10:] = 0  # what is not believed is neither
+    clicks = prompted(mask)[:, 1:]
+    probed = []
+    student = engine.network
+    decode = student.decode_with_probes
+
+    def spy(embedding, fine, coords, labels, probes):
+        probed.append(probes[0])
+        return decode(embedding, fine, coords, labels, probes)
+
+    student.decode_with_probes = spy
+    _, (_, positive, _, _, usable) = engine.student(mask, PseudoLabels(mask, mask, weight, clicks, mask))
+    points, queries, negatives = probed[0].split([student.max_points, engine.queries, engine.negatives])
+    assert {tuple(p) for p in points[positive[0]].tolist()} == {(5.5, 8.5), (12.5, 20.5)}
+    inside = mask * weight
+    assert all(inside[0, 0, x, y] == 1 for x, y in queries.long())
+    assert all(mask[0, 0, x, y] == 0 and weight[0, 0, x, y] == 1 for x, y in negatives.long())
+    assert usable.tolist() == [True]
+
+
+def test_dropped_points_are_a_random_subset() -> None:
+    torch.manual_seed(0)
+    labels = torch.tensor([[1, 0, 1, 1, -1]]).repeat(4000, 1)
+    kept = drop_points(labels)
+    assert ((kept == labels) | (kept == -1)).all()
+    # The share kept is uniform, so none to all of the four are equally likely: a fifth each.
+    counts = torch.bincount((kept >= 0).sum(dim=1), minlength=5) / len(labels)
+    assert counts.tolist() == pytest.approx([0.2] * 5, abs=0.03)
+    assert (kept[:, :4] >= 0).float().mean(dim=0).tolist() == pytest.approx([0.5] * 4, abs=0.03)
+
+
+def test_positions_are_drawn_from_their_region() -> None:
+    torch.manual_seed(0)
+    region = torch.zeros(3, 1, 4, 9, dtype=torch.bool)
+    region[0, 0, 3, 8] = True
+    region[1, 0, 0, 2:5] = True
+    positions = sample_positions(region, 200)
+    assert positions.shape == (3, 200, 2)
+    assert {tuple(p) for p in positions[0].tolist()} == {(3.5, 8.5)}
+    assert {tuple(p) for p in positions[1].tolist()} == {(0.5, 2.5), (0.5, 3.5), (0.5, 4.5)}
+    assert len({tuple(p) for p in positions[2].tolist()}) > 30  # nowhere to draw from: anywhere of 36

@@ -1,0 +1,134 @@
+import logging
+import re
+import shutil
+import subprocess
+
+import pytest
+import torch
+
+from tests.integration.commands import ADAPT, ROOT, SOURCE, call, command, environment, flags, run_here
+
+STATE = "training_state.pt"
+
+
+@pytest.fixture
+def settings(domain_pair, source_weights, tmp_path, in_root):
+    """An adaptation whose results go to ``tmp_path``."""
+    return {
+        "source_dir": str(domain_pair.source),
+        "dataset_dir": str(domain_pair.target),
+        "points": "points_15.json",
+        "init_checkpoint": str(source_weights),
+        "checkpoint": str(tmp_path / "models" / "adapted.pt"),
+        "work_dir": str(tmp_path / "work"),
+    }
+
+
+def read(path):
+    return torch.load(path, weights_only=True)
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def epochs(log):
+    return [int(n) for n in re.findall(r"Epoch\[(\d+)\] Complete", log)]
+
+
+def test_killed_run_goes_on_after_its_last_epoch(settings, tmp_path):
+    line = command("run", "training", *flags(ADAPT, **{**settings, "max_epochs": 3, "epoch_length": 6}))
+    with subprocess.Popen(line, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as first:
+        for text in first.stdout:
+            if "Epoch[1] Complete" in text:
+                first.kill()
+                break
+    assert first.wait() == -9
+    assert not (tmp_path / "models" / "adapted.pt").exists()
+    assert read(tmp_path / "work" / STATE)["position"]["epoch"] == 1
+
+    second = call([*line, "--resume", "true"])
+    assert second.returncode == 0, second.stderr
+    assert "resuming after epoch 1 of 3" in second.stdout
+    assert epochs(second.stdout) == [2, 3]
+    state = read(tmp_path / "work" / STATE)
+    assert state["position"] == {"epoch": 3, "iteration": 18, "epoch_length": 6}
+    assert equal(read(tmp_path / "models" / "adapted.pt"), state["teacher"])
+
+
+def test_resumed_run_may_be_prolonged_and_a_finished_one_repeated(settings, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    run_here(ADAPT, **settings, max_epochs=1, resume=True)
+    assert "nothing to resume" in caplog.text
+    one = read(tmp_path / "work" / STATE)
+    assert not equal(one["teacher"], one["network"])
+    assert one["optimizer"]["param_groups"][0]["lr"] == 0.0
+
+    caplog.clear()
+    run_here(ADAPT, **settings, max_epochs=3, resume=True)
+    three = read(tmp_path / "work" / STATE)
+    assert epochs(caplog.text) == [2, 3]
+    assert {int(s["step"]) for s in three["optimizer"]["state"].values()} == {6}
+    assert three["lr_scheduler"]["last_epoch"] == 6
+
+    caplog.clear()
+    run_here(ADAPT, **settings, max_epochs=3, resume=True)
+    assert epochs(caplog.text) == []
+    # A teacher that began anew would be the student.
+    assert equal(read(tmp_path / "models" / "adapted.pt"), three["teacher"])
+    assert not equal(three["teacher"], three["network"])
+
+
+def test_old_work_dir_is_not_used_unasked(settings, tmp_path):
+    for _ in range(2):
+        run_here(ADAPT, **settings)
+        assert read(tmp_path / "work" / STATE)["position"]["iteration"] == 2
+
+
+def test_source_training_resumes(domain_pair, tmp_path, in_root, caplog):
+    caplog.set_level(logging.INFO)
+    settings = {
+        "source_dir": str(domain_pair.source),
+        "checkpoint": str(tmp_path / "source.pt"),
+        "work_dir": str(tmp_path),
+        "resume": True,
+    }
+    run_here(SOURCE, **settings, max_epochs=1)
+    run_here(SOURCE, **settings, max_epochs=2)
+    assert epochs(caplog.text) == [1, 2]
+    assert equal(read(tmp_path / "source.pt"), read(tmp_path / STATE)["network"])
+
+
+@pytest.mark.parametrize("points", [None, "points_15.json"], ids=["uda", "wda"])
+def test_adaptation_needs_no_target_labels(settings, tmp_path, points):
+    target = shutil.copytree(settings["dataset_dir"], tmp_path / "target")
+    shutil.rmtree(target / "labels")
+    run_here(ADAPT, **{**settings, "dataset_dir": str(target), "points": points})
+    start, end = read(settings["init_checkpoint"]), read(settings["checkpoint"])
+    assert start.keys() == end.keys() and not equal(start, end)
+
+
+def test_failed_run_leaves_older_weights_alone(settings, tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "adapted.pt").write_bytes(b"older")
+    with pytest.raises(RuntimeError):  # the loss weights name a part that there is not
+        run_here(ADAPT, **settings, loss_weights={"seg": 1.0, "unknown": 1.0})
+    assert (tmp_path / "models" / "adapted.pt").read_bytes() == b"older"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("files", [ADAPT, SOURCE], ids=["adapt", "source"])
+def test_two_processes_train_one_network(settings, files, tmp_path):
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nnodes=1", "--nproc_per_node=2", "-m", "monai.bundle")
+    # Each process prints a sum over its network after training: equal, since gradients are averaged.
+    total = "$print('SUM', sum(p.double().abs().sum().item() for p in @network.parameters()))"
+    run = f"['$@train#trainer.run()', {total!r}]"
+    if files is SOURCE:
+        settings = {k: settings[k] for k in ("source_dir", "checkpoint", "work_dir")}
+    arguments = flags([*files, "configs/multi_gpu_train.json"], **settings)
+    done = call(command("run", "training", *arguments, "--training", run, module=launcher))
+    assert done.returncode == 0, done.stderr
+    sums = re.findall(r"SUM ([\d.]+)", done.stdout)
+    assert len(sums) == 2 and sums[0] == sums[1]
+    assert epochs(done.stdout) == [1]
+    assert not any(name.startswith("module.") for name in read(settings["checkpoint"]))

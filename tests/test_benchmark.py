@@ -1,0 +1,74 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from scripts import benchmark
+
+SMALL = ["--points", "4", "--batch", "1", "--size", "64", "--repeats", "2"]
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    """The program may set the threads of its process; here that is the process of all tests."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_prompts_cost_little(tmp_path, capsys) -> None:
+    """32 points on each of 8 images: at most half as long again as no points."""
+    file = tmp_path / "new" / "decode.json"
+    assert benchmark.main(["decode", "--json", str(file), "--repeats", "15"]) == 0
+    results = json.loads(file.read_text())
+    settings = {"points": 32, "batch": 8, "size": 128, "repeats": 15, "device": "cpu", "threads": 1}
+    assert {name: results[name] for name in settings} == settings
+    assert results["points_ms"] > 0
+    assert results["ratio"] == pytest.approx(results["points_ms"] / results["none_ms"])
+    assert results["ratio"] <= 1.5
+    assert f"ratio {results['ratio']:.3f}" in capsys.readouterr().out
+
+
+def test_actions_are_timed_in_turn(monkeypatch) -> None:
+    order: list[str] = []
+    clock = iter(range(10**6))
+    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: next(clock) / 1000)
+    # The second action lets the clock tick six times more in each call.
+    second = [lambda: order.append("b"), *[lambda: next(clock)] * 6]
+    found = benchmark.medians(lambda: order.append("a"), lambda: [tick() for tick in second], repeats=4, device="cpu")
+    assert order == ["a", "b"] * (benchmark.WARM_UP + 4)
+    assert found == pytest.approx([1.0, 7.0])
+
+
+def test_warm_up_does_not_count(monkeypatch) -> None:
+    times = iter([900.0] * benchmark.WARM_UP + [1.0, 2.0, 300.0])
+    monkeypatch.setattr(benchmark, "milliseconds", lambda action, device: next(times))
+    assert benchmark.medians(lambda: None, repeats=3, device="cpu") == [2.0]
+
+
+def test_size_that_does_not_fit(tmp_path, capsys) -> None:
+    file = tmp_path / "decode.json"
+    assert benchmark.main(["decode", "--json", str(file), *SMALL, "--size", "60"]) == 2
+    assert "--size 60 must be a multiple of 8" in capsys.readouterr().err
+    assert not file.exists()
+
+
+def test_failed_run_keeps_the_results_of_before(tmp_path, monkeypatch) -> None:
+    file = tmp_path / "decode.json"
+    file.write_text('{"ratio": 1.0}')
+
+    def interrupted(self: Path, target: Path) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    assert benchmark.main(["decode", "--json", str(file), *SMALL]) == 2
+    assert file.read_text() == '{"ratio": 1.0}'
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("arguments", [[], ["decode"], ["decode", "--json", "x.json", "--points", "0"]])
+def test_command_line_that_does_not_do(arguments) -> None:
+    with pytest.raises(SystemExit) as error:
+        benchmark.main(arguments)
+    assert error.value.code == 2
