@@ -60,7 +60,8 @@ def check_crop_size(crop_size: Sequence[int], stride: int) -> None:
     Raises:
         ValueError: not two positive multiples of the stride.
     """
-    if len(crop_size) != 2 or any(not isinstance(n, int) or n < 1 or n % stride for n in crop_size):
+    pair = isinstance(crop_size, Sequence) and len(crop_size) == 2
+    if not pair or any(not isinstance(n, int) or n < 1 or n % stride for n in crop_size):
         example = [32 * stride, 32 * stride]
         raise ValueError(f"crop_size is {crop_size}, expected two multiples of {stride} such as {example}")
 
