@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 WIDTH, HEIGHT = 72, 56
@@ -15,6 +16,12 @@ TRAINING, TEST = 3, 2
 class DomainPair(NamedTuple):
     source: Path
     target: Path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Threads that wait for each other cost more than such small tensors gain."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -17,14 +17,15 @@ class DomainPairDataset(CacheDataset, Randomizable):
     A target item gets ``index``, its place in the list.
 
     Args:
-        data: target items; MONAI Label replaces this list by its own.
+        data: target items. MONAI Label replaces this list by its own, whose items have no clicks and do not say that
+            they are complete.
         transform: of the target items; the deterministic head of it is cached.
         source: data set of source items.
         kwargs: of :class:`monai.data.CacheDataset`.
     """
 
     def __init__(self, data: Sequence[dict], transform: Callable | None, source: Dataset, **kwargs: Any) -> None:
-        super().__init__(data=data, transform=transform, **kwargs)
+        super().__init__(data=[{K.COMPLETE: False, **item} for item in data], transform=transform, **kwargs)
         self.source = source
 
     def __getitem__(self, index: Any) -> dict[str, Any]:

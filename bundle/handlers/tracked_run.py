@@ -22,7 +22,7 @@ class TrackedRun:
     Args:
         params: settings; a nested one is logged as ``loss_weights.seg``.
         folder: where the files are.
-        patterns: which files of the folder are logged, without those of its subfolders.
+        patterns: which files of the folder are logged; those of a subfolder keep it.
         end: end the run on completion. MONAI ends that of a trainer itself, but leaves that of a validator open, and
             the next run would be written to it.
     """
@@ -31,7 +31,7 @@ class TrackedRun:
         self,
         params: Mapping[str, Any] | None = None,
         folder: str | os.PathLike[str] | None = None,
-        patterns: Sequence[str] = ("*.csv", "*.html", "*.png"),
+        patterns: Sequence[str] = ("*.csv", "*.html", "pictures/*.png"),
         end: bool = False,
     ) -> None:
         self.params = dict(_flat(params or {}))
@@ -58,13 +58,12 @@ class TrackedRun:
         tracker = _tracker(engine)
         if tracker is None:
             return
-        for file in self._files():
-            tracker.client.log_artifact(_run_id(tracker), str(file))
+        if self.folder is not None:
+            for file in sorted(file for pattern in self.patterns for file in self.folder.glob(pattern)):
+                below = file.parent.relative_to(self.folder).as_posix()
+                tracker.client.log_artifact(_run_id(tracker), str(file), None if below == "." else below)
         if self.end:
             tracker.close()
-
-    def _files(self) -> list[Path]:
-        return sorted(file for pattern in self.patterns for file in self.folder.glob(pattern)) if self.folder else []
 
 
 def _tracker(engine: Engine) -> MLFlowHandler | None:

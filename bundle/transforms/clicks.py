@@ -35,7 +35,7 @@ def click_channels(shape: Sequence[int], points: Sequence[Sequence[float]], labe
             raise ValueError(f"point label {label!r}: expected 1 (foreground) or 0 (background)")
         if not (0 <= x < shape[0] and 0 <= y < shape[1]):
             raise ValueError(f"point ({x:g}, {y:g}) lies outside the image of {shape[0]}x{shape[1]} pixels")
-        channels[1 - label, int(x), int(y)] = 1.0
+        channels[1 - int(label), int(x), int(y)] = 1.0
     return channels
 
 

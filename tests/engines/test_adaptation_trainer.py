@@ -189,22 +189,40 @@ def test_probes_stand_at_points_in_foreground_and_in_background() -> None:
     weight = torch.ones_like(mask)
     weight[:, :, :, 10:] = 0  # what is not believed is neither
     clicks = prompted(mask)[:, 1:]
-    probed = []
-    student = engine.network
-    decode = student.decode_with_probes
-
-    def spy(embedding, fine, coords, labels, probes):
-        probed.append(probes[0])
-        return decode(embedding, fine, coords, labels, probes)
-
-    student.decode_with_probes = spy
+    asked = spied(engine.network)
     _, (_, positive, _, _, usable) = engine.student(mask, PseudoLabels(mask, mask, weight, clicks, mask))
-    points, queries, negatives = probed[0].split([student.max_points, engine.queries, engine.negatives])
+    (_, (probes,)) = asked[0]
+    points, queries, negatives = probes.split([engine.network.max_points, engine.queries, engine.negatives])
     assert {tuple(p) for p in points[positive[0]].tolist()} == {(5.5, 8.5), (12.5, 20.5)}
     inside = mask * weight
     assert all(inside[0, 0, x, y] == 1 for x, y in queries.long())
     assert all(mask[0, 0, x, y] == 0 and weight[0, 0, x, y] == 1 for x, y in negatives.long())
     assert usable.tolist() == [True]
+
+
+def test_student_is_prompted_with_none_to_all_of_the_points() -> None:
+    engine = trainer(tiny_segmenter())
+    mask = torch.zeros(1, 1, HEIGHT, WIDTH)
+    pseudo = PseudoLabels(mask, mask, mask, prompted(mask)[:, 1:], mask)
+    asked = spied(engine.network)
+    for _ in range(40):
+        engine.student(mask, pseudo)
+    kinds = [tuple((labels == kind).sum().item() for kind in (1, 0)) for (labels,), _ in asked]
+    assert {sum(k) for k in kinds} == {0, 1, 2, 3}
+    assert max(kinds) == (2, 1)
+
+
+def spied(student: PromptableSegmenter) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """A list that gets the point labels and the probes (B,...) of each call of a student's decoder."""
+    asked: list[tuple[torch.Tensor, torch.Tensor]] = []
+    decode = student.decode_with_probes
+
+    def spy(embedding, fine, coords, labels, probes):
+        asked.append((labels, probes))
+        return decode(embedding, fine, coords, labels, probes)
+
+    student.decode_with_probes = spy
+    return asked
 
 
 def test_dropped_points_are_a_random_subset() -> None:

@@ -8,15 +8,24 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from tests.integration.commands import ADAPT, ROOT, SOURCE, TINY
 
 METADATA = json.loads((ROOT / "configs" / "metadata.json").read_text())
-REQUIRED = (
-    "schema version monai_version pytorch_version numpy_version required_packages_version task description authors "
-    "copyright network_data_format"
-).split()
-TENSOR = "type format num_channels spatial_shape dtype value_range".split()
+REQUIRED = [
+    "schema",
+    "version",
+    "monai_version",
+    "pytorch_version",
+    "numpy_version",
+    "required_packages_version",
+    "task",
+    "description",
+    "authors",
+    "copyright",
+    "network_data_format",
+]
+TENSOR = ["type", "format", "num_channels", "spatial_shape", "dtype", "value_range"]
 
 
 def test_metadata_is_complete():
-    assert [key for key in REQUIRED if not METADATA.get(key)] == []
+    assert all(METADATA.get(key) for key in REQUIRED)
     assert METADATA["version"] in METADATA["changelog"]
     tensors = METADATA["network_data_format"]
     assert list(tensors["inputs"]) == ["image"] and list(tensors["outputs"]) == ["pred"]
@@ -50,7 +59,7 @@ def test_training_has_the_properties_that_monai_asks_for(files, domain_pair, sou
     workflow = ConfigWorkflow(files, workflow_type="train", logging_file=False, val_split="test", **TINY, **folders)
     workflow.initialize()
     assert workflow.check_properties() == []
-    assert workflow.parser["run"] == workflow.parser["training"] == ["$@train#trainer.run()"]
+    assert workflow.parser["run"] == workflow.parser["training"] == ["$@train::trainer.run()"]
 
 
 def test_training_takes_the_data_of_monai_label(domain_pair, source_weights, tmp_path, in_root):

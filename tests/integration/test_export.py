@@ -3,7 +3,7 @@
 import onnxruntime
 import pytest
 import torch
-from monai.bundle import ConfigParser, ckpt_export, onnx_export, verify_net_in_out
+from monai.bundle import ConfigParser, onnx_export, verify_net_in_out
 
 from tests.integration.commands import ADAPT, NETWORK, ROOT, call, command
 

@@ -64,4 +64,5 @@ def test_evaluation(runs):
         assert all(0 <= run.data.metrics[f"{mode}_{name}"] <= 1 for name in ("dice", "iou", "aji", "pq"))
     files = {file.path for file in runs[0].list_artifacts(run.info.run_id)}
     assert {"metrics.csv", "health.csv"} <= files
-    assert any(file.endswith(".png") for file in files)
+    pictures = [file.path for file in runs[0].list_artifacts(run.info.run_id, "pictures")]
+    assert "pictures/test_0_interactive.png" in pictures

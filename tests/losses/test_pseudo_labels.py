@@ -156,6 +156,15 @@ def test_background_click_removes_the_instance() -> None:
     assert (got.density[area(OTHER)] == 0.25).all()
 
 
+def test_what_is_removed_counts_as_background_however_unsure_the_teacher() -> None:
+    p = probability((BLOB, 0.6), (OTHER, 0.4))
+    clicked = label(p, background=((9, 12),))
+    assert torch.equal(clicked.weight > 0, ~area(OTHER))
+    complete = label(p, foreground=((9, 12),), complete=True)
+    assert torch.equal(complete.mask > 0, area(BLOB))
+    assert (complete.weight == 1).all()
+
+
 def test_doubt_removes_an_instance_unless_it_was_clicked() -> None:
     p = probability((BLOB, 0.95), (OTHER, 0.95))
     got = label(p, foreground=((9, 12),), estimated=((20, 30),), doubtful=(BLOB, OTHER))

@@ -21,6 +21,10 @@ def test_click_lands_at_x_y() -> None:
     assert clicked(channels) == [(0, 2, 0), (0, 3, 6), (1, 0, 5)]
 
 
+def test_labels_as_a_csv_file_gives_them() -> None:
+    assert clicked(click_channels(WIDE, [(3.0, 6.0), (0.0, 5.0)], [1.0, 0.0])) == [(0, 3, 6), (1, 0, 5)]
+
+
 @pytest.mark.parametrize("point", [(4, 0), (0, 7), (6, 3), (-1, 2), (2, -0.5), (float("nan"), 1)])
 def test_click_outside(point) -> None:
     with pytest.raises(ValueError, match=r"lies outside the image of 4x7 pixels"):

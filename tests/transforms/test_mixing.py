@@ -23,10 +23,11 @@ def test_all_tensors_are_mixed_alike() -> None:
     number = torch.arange(3).view(3, 1, 1, 1).expand(3, 2, *SIZE)
     paste = mix.paste_mask(foreground())
     assert 0 < paste.sum() < paste.numel()
-    mixed_number, mixed_position = mix(paste, number, position)
+    mixed_position, mixed_number, mixed_again = mix(paste, position, number, 10 * number)
     assert torch.equal(mixed_position, position)  # nothing is moved within the image
     expected = torch.where(paste, number.roll(1, 0), number)
     assert torch.equal(mixed_number, expected)
+    assert torch.equal(mixed_again, 10 * expected)
     assert (mixed_number.diff(dim=1) == 0).all()  # all channels
 
 
