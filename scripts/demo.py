@@ -229,14 +229,16 @@ def main() -> int:
         print("error: --data, --source and --target belong together", file=sys.stderr)
         return 2
     source, target = args.source or "synthetic-a", args.target or "synthetic-b"
+    # Absolute, for threads and commands in other folders share these paths.
+    run = args.run.resolve()
     given = {source: args.source_pixel_size, target: args.target_pixel_size}
     sizes = PIXEL_SIZES if args.data else {source: args.pixel_size, target: args.pixel_size}
     demo = Demo(
-        run=args.run,
-        domains=args.domains or args.run / "domains",
+        run=run,
+        domains=(args.domains or run / "domains").resolve(),
         source=source,
         target=target,
-        data=args.data,
+        data=args.data.resolve() if args.data else None,
         pixel_sizes={**sizes, **{name: size for name, size in given.items() if size is not None}},
         pixel_size=args.pixel_size,
         seed=args.seed,
@@ -250,13 +252,13 @@ def main() -> int:
     except (CellError, DataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    before = read_json(args.run / "metrics.json") if (args.run / "metrics.json").is_file() else {"seconds": 0.0}
+    before = read_json(run / "metrics.json") if (run / "metrics.json").is_file() else {"seconds": 0.0}
     total = round(before["seconds"] + seconds(), 1)
     result = {"source": source, "target": target, "seed": args.seed, "rows": rows, "seconds": total}
-    write_json(args.run / "metrics.json", result)
-    table = [Row(name, args.run / name, means) for name, means in rows.items()]
-    report = write_report(args.run, f"{source} to {target}", table)
-    write_overview(args.run, table, ("source_only", "wda_15", "wda_100"))
+    write_json(run / "metrics.json", result)
+    table = [Row(name, run / name, means) for name, means in rows.items()]
+    report = write_report(run, f"{source} to {target}", table)
+    write_overview(run, table, ("source_only", "wda_15", "wda_100"))
     print(f"\n{format_table(rows)}\n\n{total:.0f} seconds; pictures: {report}")
     return 0
 
