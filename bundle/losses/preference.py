@@ -1,0 +1,210 @@
+"""Local direct preference optimisation (LPO) and its relatives, one class for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+NORMALIZATIONS = ("region", "disagreement")
+LOSS_TYPES = ("dpo", "simpo")
+
+
+@dataclass
+class PreferenceRewards:
+    """What a policy makes of the judgements, each (B,R,K) for R regions and K candidates.
+
+    Attributes:
+        margins: d(w; r) - d(l; r), the winner's implicit reward less that of each candidate; 0 where ``losers`` is not.
+        losers: bool, candidates that differ from the winner somewhere in the region.
+    """
+
+    margins: torch.Tensor
+    losers: torch.Tensor
+
+    @property
+    def judged(self) -> torch.Tensor:
+        """(B,R) bool, regions with a winner and at least one loser."""
+        return self.losers.any(dim=2)
+
+
+class PreferenceLoss(nn.Module):
+    """Prefer the winner of each judged region to the other candidates there (Prefer-DAS, arXiv 2602.19423, LPO).
+
+    For candidate y and region r the policy's score is the mean log-likelihood s(y; r) = mean over i in r of
+    log pi(y_i | x), the implicit reward d(y; r) = s(y; r) - s_ref(y; r). With winner w and losers l
+
+        L = -log sigmoid(-log sum over l of exp(beta (d(l; r) - d(w; r)))), averaged over the judged regions.
+
+    One loser makes it DPO (arXiv 2305.18290), several softmax-DPO (S-DPO, arXiv 2406.09215), one region that is the
+    whole image ordinary image-level DPO, regions without a winner SLPO. With z the foreground logit,
+    log pi(1) - log pi(0) = z, so only pixels D where w and l differ count, and nothing but logits is needed:
+
+        d(w; r) - d(l; r) = 1/N sum over i in D of (w_i - l_i) (z_i - z_ref_i).
+
+    Args:
+        beta: how much a difference of rewards counts (public code: 1).
+        normalize: N is the number of pixels of the region (``region``, the paper's form), or of D, the pixels of the
+            region where this loser and the winner differ (``disagreement``, region-normalised DPO, arXiv 2601.23222).
+        label_smoothing: share e in [0, 0.5) of judgements taken to be wrong: (1-e) L + e L with winner and loser
+            exchanged, for one loser conservative DPO.
+        loss_type: ``dpo``, or ``simpo`` (arXiv 2405.14734): no reference, so d = s, and the winner's score must be
+            ahead by ``simpo_gamma / beta``.
+        simpo_gamma: of ``simpo`` (public code: 5 at beta 10).
+
+    Raises:
+        ValueError: when a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        beta: float = 1.0,
+        normalize: str = "region",
+        label_smoothing: float = 0.0,
+        loss_type: str = "dpo",
+        simpo_gamma: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not beta > 0:
+            raise ValueError(f"beta must be above 0, got {beta}")
+        if normalize not in NORMALIZATIONS:
+            raise ValueError(f"normalize is {normalize!r}, expected one of {', '.join(NORMALIZATIONS)}")
+        if not 0 <= label_smoothing < 0.5:
+            raise ValueError(f"label_smoothing must be in [0, 0.5), got {label_smoothing}")
+        if loss_type not in LOSS_TYPES:
+            raise ValueError(f"loss_type is {loss_type!r}, expected one of {', '.join(LOSS_TYPES)}")
+        if loss_type != "simpo" and simpo_gamma != 0:
+            raise ValueError(f"simpo_gamma is {simpo_gamma}, but loss_type is {loss_type!r}; only simpo has a gamma")
+        self.beta = beta
+        self.normalize = normalize
+        self.label_smoothing = label_smoothing
+        self.loss_type = loss_type
+        self.simpo_gamma = simpo_gamma
+
+    def forward(
+        self,
+        policy_logits: torch.Tensor,
+        reference_logits: torch.Tensor,
+        candidates: torch.Tensor,
+        winners: torch.Tensor,
+        regions: torch.Tensor,
+    ) -> torch.Tensor:
+        """Compute the loss.
+
+        Args:
+            policy_logits: (B,1,H,W) foreground logits z.
+            reference_logits: (B,1,H,W) z_ref; no gradient goes there. Not read by ``simpo``.
+            candidates: (B,K,H,W) of 0 and 1.
+            winners: (B,R) long, the number of the winning candidate in [0,K), or -1 where a region is not judged.
+            regions: (B,H,W) long, the region of a pixel in [0,R), or -1 where it is in none.
+
+        Returns:
+            Scalar float32; 0 with a gradient of 0 when nothing is judged.
+
+        Raises:
+            ValueError: when shapes do not belong together.
+        """
+        return self.loss_of(self.rewards(policy_logits, reference_logits, candidates, winners, regions))
+
+    def rewards(
+        self,
+        policy_logits: torch.Tensor,
+        reference_logits: torch.Tensor,
+        candidates: torch.Tensor,
+        winners: torch.Tensor,
+        regions: torch.Tensor,
+    ) -> PreferenceRewards:
+        """Margins of the winners, by the arguments of :meth:`forward`."""
+        check_shapes(policy_logits, reference_logits, candidates, winners, regions)
+        z = policy_logits.flatten(1).float()
+        if self.loss_type == "dpo":
+            z = z - reference_logits.detach().flatten(1).float()
+        masks = candidates.flatten(2).float()
+        difference = winning_mask(masks, winners, regions).unsqueeze(1) - masks
+        total = sum_by_region(difference * z.unsqueeze(1), regions, winners.shape[1])
+        differing = sum_by_region(difference.abs(), regions, winners.shape[1])
+        losers = (differing > 0) & (winners >= 0).unsqueeze(2)
+        if self.normalize == "disagreement":
+            size = differing
+        else:
+            size = sum_by_region(torch.ones_like(masks[:, :1]), regions, winners.shape[1])
+        return PreferenceRewards(torch.where(losers, total / size.clamp(min=1.0), torch.zeros_like(total)), losers)
+
+    def loss_of(self, rewards: PreferenceRewards) -> torch.Tensor:
+        """The loss, a scalar, of margins that :meth:`rewards` gave."""
+        losers = rewards.losers
+        ahead = self.beta * rewards.margins - self.simpo_gamma
+        # -log sigmoid(-logsumexp over losers of -ahead), the winner being the 0 of one softmax.
+        behind = torch.where(losers, -ahead, torch.full_like(ahead, -torch.inf))
+        loss = torch.logsumexp(F.pad(behind, (1, 0)), dim=2)
+        if self.label_smoothing > 0:
+            count = losers.sum(dim=2).clamp(min=1)
+            loss = loss + self.label_smoothing * torch.where(losers, ahead, torch.zeros_like(ahead)).sum(dim=2) / count
+        judged = rewards.judged.to(loss.dtype)
+        return (judged * loss).sum() / judged.sum().clamp(min=1.0)
+
+
+def winning_mask(masks: torch.Tensor, winners: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
+    """Put the winners of all regions together.
+
+    Args:
+        masks: (B,K,N) candidates, pixels in one axis.
+        winners: (B,R) as :meth:`PreferenceLoss.forward` takes them.
+        regions: (B,H,W) with H*W = N.
+
+    Returns:
+        (B,N): at each pixel what the winner of its region says; where there is none, candidate 0, to no effect.
+    """
+    flat = regions.flatten(1)
+    winner = winners.gather(1, flat.clamp(min=0)).clamp(min=0)
+    return masks.gather(1, winner.unsqueeze(1)).squeeze(1)
+
+
+def sum_by_region(values: torch.Tensor, regions: torch.Tensor, count: int) -> torch.Tensor:
+    """Sum over the pixels of each region.
+
+    Args:
+        values: (B,K,N), pixels in one axis.
+        regions: (B,H,W) long in [-1,R), H*W = N; pixels at -1 are left out.
+        count: R.
+
+    Returns:
+        (B,R,K).
+    """
+    flat = regions.flatten(1)
+    where = torch.where(flat < 0, torch.full_like(flat, count), flat).unsqueeze(1).expand(-1, values.shape[1], -1)
+    sums = values.new_zeros(*values.shape[:2], count + 1).scatter_add(2, where, values)
+    return sums[..., :count].transpose(1, 2)
+
+
+def check_shapes(
+    policy_logits: torch.Tensor,
+    reference_logits: torch.Tensor,
+    candidates: torch.Tensor,
+    winners: torch.Tensor,
+    regions: torch.Tensor,
+) -> None:
+    """Refuse tensors that do not belong together.
+
+    Raises:
+        ValueError: names all shapes.
+    """
+    batch, _, height, width = policy_logits.shape
+    good = (
+        policy_logits.shape == reference_logits.shape == (batch, 1, height, width)
+        and candidates.ndim == 4
+        and candidates.shape[::2] == (batch, height)
+        and candidates.shape[3] == width
+        and winners.ndim == 2
+        and winners.shape[0] == batch
+        and winners.shape[1] > 0
+        and regions.shape == (batch, height, width)
+    )
+    if not good:
+        tensors = (policy_logits, reference_logits, candidates, winners, regions)
+        raise ValueError(
+            "expected policy and reference logits (B,1,H,W), candidates (B,K,H,W), winners (B,R), regions (B,H,W); "
+            f"got {', '.join(str(tuple(t.shape)) for t in tensors)}"
+        )
