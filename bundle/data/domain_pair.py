@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from monai.data import CacheDataset, Dataset
 from monai.transforms import Randomizable
+from skimage.exposure import match_histograms
 
 from bundle import keys as K
 
@@ -21,14 +23,33 @@ class DomainPairDataset(CacheDataset, Randomizable):
             they are complete.
         transform: of the target items; the deterministic head of it is cached.
         source: data set of source items.
+        match_prob: how often the source image gets the gray values of the target image (histogram matching), so that
+            its labels are also learnt in the look of the target, in [0,1].
         kwargs: of :class:`monai.data.CacheDataset`.
+
+    Raises:
+        ValueError: when ``match_prob`` is out of range.
     """
 
-    def __init__(self, data: Sequence[dict], transform: Callable | None, source: Dataset, **kwargs: Any) -> None:
+    def __init__(
+        self, data: Sequence[dict], transform: Callable | None, source: Dataset, match_prob: float = 0.0, **kwargs: Any
+    ) -> None:
+        if not 0 <= match_prob <= 1:
+            raise ValueError(f"match_prob must be in [0, 1], got {match_prob}")
         super().__init__(data=[{K.COMPLETE: False, **item} for item in data], transform=transform, **kwargs)
         self.source = source
+        self.match_prob = match_prob
 
     def __getitem__(self, index: Any) -> dict[str, Any]:
         """The target item at an index with a source item drawn at random."""
         target = {**super().__getitem__(index), K.INDEX: index}
-        return {K.SOURCE: self.source[self.R.randint(len(self.source))], K.TARGET: target}
+        source = self.source[self.R.randint(len(self.source))]
+        if self.R.rand() < self.match_prob:
+            source = {**source, K.IMAGE: match_gray_values(source[K.IMAGE], target[K.IMAGE])}
+        return {K.SOURCE: source, K.TARGET: target}
+
+
+def match_gray_values(image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Give the EM of a prompted image (3,X,Y) the histogram of that of another; its clicks stay."""
+    matched = match_histograms(image[0].numpy(), reference[0].numpy())
+    return torch.cat((torch.from_numpy(matched).to(image)[None], image[1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -34,6 +35,7 @@ class AdaptationTrainer(PartsTrainer):
         mix: mixing of strong views.
         queries: probes at pseudo foreground for each image (paper: 256).
         negatives: probes at pseudo background for each image (paper: 512).
+        bare_prob: how often the student gets an image without any prompt, in [0,1]; else with a random subset (ours).
         kwargs: of :class:`PartsTrainer`.
     """
 
@@ -47,6 +49,7 @@ class AdaptationTrainer(PartsTrainer):
         mix: RandMix,
         queries: int = 256,
         negatives: int = 512,
+        bare_prob: float = 0.5,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -57,6 +60,7 @@ class AdaptationTrainer(PartsTrainer):
         self.mix = mix
         self.queries = queries
         self.negatives = negatives
+        self.bare_prob = bare_prob
 
     def compute_losses(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
         """Parts of the loss for a source and a target batch."""
@@ -66,7 +70,7 @@ class AdaptationTrainer(PartsTrainer):
 
         pseudo = self.teach(target[K.IMAGE], target[K.COMPLETE], target[K.INDEX])
         self.state.pseudo_labels, self.state.given_clicks = pseudo, target[K.IMAGE][:, 1:]
-        image, pseudo = self.mixed_view(target[K.STRONG], pseudo)
+        image, pseudo = self.mixed_view(target[K.STRONG], pseudo, target[K.IMAGE][:, 1:])
         pred, probes = self.student(image, pseudo)
         seg, det = self.loss_function(pred, pseudo.mask, pseudo.density, pseudo.weight)
         pcl = self.contrastive_loss(*probes)
@@ -80,18 +84,33 @@ class AdaptationTrainer(PartsTrainer):
         embedding, fine = teacher.encode(image[:, :1])
         nothing = clicks_to_points(torch.zeros_like(given), 0)
         found = teacher.decode(embedding, fine, *nothing)
-        clicks = self.pseudo_labeler.estimate_clicks(found[:, 1:], given)
+        clicks = self.pseudo_labeler.estimate_clicks(found[:, 1:], given, teacher.max_points)
         pred = teacher.decode(embedding, fine, *clicks_to_points(clicks, teacher.max_points))
         doubtful = self.exemplars([embedding, *fine], pred[:, :1] > 0, given[:, :1] > 0.5, index)
         return self.pseudo_labeler(pred, given, clicks, complete, doubtful)
 
-    def mixed_view(self, strong: torch.Tensor, pseudo: PseudoLabels) -> tuple[torch.Tensor, PseudoLabels]:
-        """Mix the strong views (B,1,H,W) and all that belongs to them alike."""
+    def mixed_view(
+        self, strong: torch.Tensor, pseudo: PseudoLabels, given: torch.Tensor
+    ) -> tuple[torch.Tensor, PseudoLabels]:
+        """Mix the strong views and the targets that belong to them alike.
+
+        Two images together may have more clicks than the network takes. Each click gets a rank for its value, by which
+        the network chooses: 1 where it was given, less where it was estimated, more of it where the density is higher.
+
+        Args:
+            strong: (B,1,H,W).
+            pseudo: of the weak views.
+            given: (B,2,H,W) the given ones of its clicks.
+
+        Returns:
+            Mixed views and pseudo labels; ``predicted``, which nothing is trained with, stays as it is.
+        """
+        ranked = pseudo.clicks * torch.where(given > 0.5, torch.ones_like(given), 0.6 + 0.3 * pseudo.density)
         paste = self.mix.paste_mask(pseudo.mask)
-        image, *mixed = self.mix(
-            paste, strong, pseudo.mask, pseudo.density, pseudo.weight, pseudo.clicks, pseudo.predicted
+        image, mask, density, weight, clicks = self.mix(
+            paste, strong, pseudo.mask, pseudo.density, pseudo.weight, ranked
         )
-        return image, PseudoLabels(*mixed)
+        return image, replace(pseudo, mask=mask, density=density, weight=weight, clicks=clicks)
 
     def student(
         self, image: torch.Tensor, pseudo: PseudoLabels
@@ -106,15 +125,27 @@ class AdaptationTrainer(PartsTrainer):
             (coords, sample_positions(foreground, self.queries), sample_positions(background, self.negatives)), dim=1
         )
         embedding, fine = student.encode(image)
-        pred, probes = student.decode_with_probes(embedding, fine, coords, drop_points(labels), probe_coords)
+        pred, probes = student.decode_with_probes(
+            embedding, fine, coords, drop_points(labels, self.bare_prob), probe_coords
+        )
         at_points, queries, negatives = probes.split([coords.shape[1], self.queries, self.negatives], dim=1)
         usable = foreground.flatten(1).any(dim=1) & background.flatten(1).any(dim=1)
         return pred, (at_points, positive, queries, negatives, usable)
 
 
-def drop_points(labels: torch.Tensor) -> torch.Tensor:
-    """Turn a random subset of the points (B,N) to padding; the share kept is uniform in [0,1] for each image."""
-    keep = torch.rand(labels.shape, device=labels.device) < torch.rand(len(labels), 1, device=labels.device)
+def drop_points(labels: torch.Tensor, bare_prob: float) -> torch.Tensor:
+    """Turn a random subset of the points (B,N) to padding.
+
+    Args:
+        labels: (B,N) labels of the points.
+        bare_prob: how often all points of an image are dropped; else the share kept is uniform in [0,1].
+
+    Returns:
+        (B,N), -1 where a point was dropped.
+    """
+    share = torch.rand(len(labels), 1, device=labels.device)
+    bare = torch.rand(len(labels), 1, device=labels.device) < bare_prob
+    keep = (torch.rand(labels.shape, device=labels.device) < share) & ~bare
     return torch.where(keep, labels, torch.full_like(labels, -1))
 
 

@@ -29,7 +29,8 @@ class Resume:
 
     Args:
         work_dir: folder of the file, made when absent.
-        state: what has a ``state_dict``, by name: networks without wrappers, optimizer, scheduler.
+        state: what has a ``state_dict``, by name: networks without wrappers, optimizer, scheduler, and modules without
+            parameters that remember something.
         resume: take up the run in ``work_dir`` if there is one. If not, its file is overwritten after an epoch.
 
     Raises:
@@ -61,7 +62,8 @@ class Resume:
             raise ValueError(f"{self.path}: not the state of a run of this kind; choose another work_dir")
         self._check(position, engine)
         for name, target in self.state.items():
-            if isinstance(target, nn.Module):
+            # Networks are checked; a module that only remembers takes tensors of any size.
+            if isinstance(target, nn.Module) and any(True for _ in target.parameters()):
                 load_matching(target, saved[name], f"{self.path} ({name})")
             else:
                 target.load_state_dict(saved[name])

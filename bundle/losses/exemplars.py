@@ -63,6 +63,11 @@ class ExemplarBank(nn.Module):
         ValueError: when ``recall`` is out of range.
     """
 
+    exemplars: torch.Tensor
+    exemplar_images: torch.Tensor
+    others: torch.Tensor
+    scores: torch.Tensor
+
     def __init__(self, size: int = 256, neighbours: int = 5, recall: float = 0.7) -> None:
         super().__init__()
         if not 0 < recall <= 1:
@@ -70,10 +75,20 @@ class ExemplarBank(nn.Module):
         self.size = size
         self.neighbours = neighbours
         self.recall = recall
-        self.exemplars = torch.zeros(0)
-        self.exemplar_images = torch.zeros(0, dtype=torch.long)
-        self.others = torch.zeros(0)
-        self.scores = torch.zeros(0)
+        # Not persistent: a state dict wants buffers of the same size again, and these grow.
+        self.register_buffer("exemplars", torch.zeros(0), persistent=False)
+        self.register_buffer("exemplar_images", torch.zeros(0, dtype=torch.long), persistent=False)
+        self.register_buffer("others", torch.zeros(0), persistent=False)
+        self.register_buffer("scores", torch.zeros(0), persistent=False)
+
+    def get_extra_state(self) -> dict[str, torch.Tensor]:
+        """What the bank remembers, for a resumed run."""
+        return dict(self.named_buffers())
+
+    def set_extra_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Remember what another bank did."""
+        for name, value in state.items():
+            setattr(self, name, value)
 
     @torch.no_grad()
     def forward(
@@ -90,6 +105,7 @@ class ExemplarBank(nn.Module):
         Returns:
             (B,1,H,W) bool. Nothing is in doubt before there are enough clicked instances to judge by.
         """
+        self.to(mask.device)  # what a resumed run remembers comes from a file
         labels, count = label_batch(mask)
         doubtful = torch.zeros(count + 1, dtype=torch.bool, device=mask.device)
         if count > 0:

@@ -12,20 +12,19 @@ CLICK_MEMORY = 128
 """How many of the latest clicks tell the threshold of estimated points."""
 
 
-def flood(seeds: torch.Tensor, region: torch.Tensor, steps: int = 128) -> torch.Tensor:
+def flood(seeds: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
     """Everything in ``region`` that is 8-connected to a seed (morphological reconstruction by dilation).
 
     Args:
         seeds: (B,1,H,W) bool.
         region: (B,1,H,W) bool.
-        steps: longest path in pixels.
 
     Returns:
         (B,1,H,W) bool.
     """
     inside = region.float()
     reached = (seeds & region).float()
-    for _ in range(steps):
+    for _ in range(region[0].numel()):  # each round but the last goes a pixel further along every path
         grown = F.max_pool2d(reached, 3, stride=1, padding=1) * inside
         if torch.equal(grown, reached):
             break
@@ -53,6 +52,24 @@ def density_peaks(density: torch.Tensor, threshold: float = 0.5, radius: int = 4
     """
     highest = F.max_pool2d(density, 2 * radius + 1, stride=1, padding=radius)
     return (density == highest) & (density > threshold)
+
+
+def highest_peaks(density: torch.Tensor, peaks: torch.Tensor, room: torch.Tensor, limit: int) -> torch.Tensor:
+    """Keep the highest peaks of each image.
+
+    Args:
+        density: (B,1,H,W).
+        peaks: (B,1,H,W) bool.
+        room: (B,) how many to keep, at most ``limit``.
+        limit: the most that any image keeps, at most H*W.
+
+    Returns:
+        (B,1,H,W) bool.
+    """
+    height = torch.where(peaks, density, torch.full_like(density, -torch.inf)).flatten(1)
+    value, index = height.topk(limit, dim=1)
+    kept = value.isfinite() & (torch.arange(limit, device=density.device) < room[:, None])
+    return torch.zeros_like(height, dtype=torch.bool).scatter(1, index, kept).view_as(peaks)
 
 
 def draw_density(clicks: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -133,18 +150,29 @@ class PseudoLabeler(nn.Module):
         self.peak_radius = peak_radius
         self.density_sigma = density_sigma
 
-    def estimate_clicks(self, density: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+    def get_extra_state(self) -> dict[str, torch.Tensor]:
+        """The scores of the latest clicks, for a resumed run. Their number varies, so they are no buffer."""
+        return {"click_scores": self.click_scores}
+
+    def set_extra_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Take over the scores of another labeler."""
+        self.click_scores = state["click_scores"]
+
+    def estimate_clicks(self, density: torch.Tensor, given: torch.Tensor, max_points: int) -> torch.Tensor:
         """Add the peaks of the teacher's density to the given clicks, save where a given click is near.
 
         Args:
             density: (B,1,H,W).
             given: (B,2,H,W).
+            max_points: the most clicks of an image. The given ones come first, then the highest peaks.
 
         Returns:
             (B,2,H,W) of 0 and 1.
         """
         near = discs(given.amax(dim=1, keepdim=True), 2 * self.peak_radius)
         estimated = density_peaks(density, self.threshold(density, given), self.peak_radius) & ~near
+        room = max_points - (given > 0.5).sum(dim=(1, 2, 3))
+        estimated = highest_peaks(density, estimated, room, max_points)
         return torch.cat((torch.maximum(given[:, :1], estimated.to(given.dtype)), given[:, 1:]), dim=1)
 
     def threshold(self, density: torch.Tensor, given: torch.Tensor) -> float:

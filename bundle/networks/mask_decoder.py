@@ -125,8 +125,9 @@ class MaskDecoder(nn.Module):
     def _masks(self, present: torch.Tensor, probes: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Which token sees which, (B,1,T,T), and which the image sees, (B,1,1,T).
 
-        Mask token and prompts see each other; a probe sees itself alone; nothing else sees a probe (Prompt-DAS: the
-        comments of the public code say this of probes among each other too, its mask lets them).
+        Mask token and present prompts see each other, and the image sees them; a probe sees itself alone of the tokens;
+        nothing else sees a probe, and nothing sees padding. All tokens see the image, and so what it has seen.
+        (Prompt-DAS: the comments of the public code hide probes from each other too, its mask lets them see.)
         """
         mask_token = torch.ones(present.shape[0], 1, dtype=torch.bool, device=present.device)
         seen = torch.cat((mask_token, present), dim=1)

@@ -11,11 +11,13 @@ FOREGROUND, BACKGROUND, PADDING = 1, 0, -1
 def clicks_to_points(clicks: torch.Tensor, max_points: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Read the clicks out of the prompt channels.
 
-    The shapes do not depend on the data, so scripting, tracing and ONNX export see one graph. Callers make sure that
-    no image has more than ``max_points`` clicks: data sets and inferers check it at the border.
+    The shapes do not depend on the data, so scripting, tracing and ONNX export see one graph. Of more than
+    ``max_points`` clicks in an image those with the highest values are taken. Callers whose clicks all have the same
+    make sure that there are no more: data sets and inferers check it at the border.
 
     Args:
-        clicks: (B,2,H,W), 1 at each click and 0 elsewhere; channel 0 foreground, channel 1 background.
+        clicks: (B,2,H,W), 1 at each click, or its rank in (0.5, 1], and 0 elsewhere; channel 0 foreground, channel 1
+            background.
         max_points: N, the number of points to make room for.
 
     Returns:

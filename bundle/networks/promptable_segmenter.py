@@ -98,6 +98,9 @@ class PromptableSegmenter(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """As :meth:`decode`, with probes beside the prompts, which change nothing else (Prompt-DAS, PCL).
 
+        A probe does not attend to prompts or to other probes. Prompts do act on it through the image: they are drawn on
+        it (``dense_prompts``), and it attends to them at the end of a round, before probes read it again.
+
         Args:
             embedding: from :meth:`encode`.
             fine: from :meth:`encode`.

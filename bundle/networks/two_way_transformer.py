@@ -97,6 +97,9 @@ class TwoWayBlock(nn.Module):
 class TwoWayTransformer(nn.Module):
     """Two-way transformer (Segment Anything, arXiv 2304.02643, section A), with masks.
 
+    The masks rule what tokens read of tokens, and the image of tokens. Every token reads the whole image, absent and
+    probe tokens too: so what the image has read of some tokens reaches all others a round later, or at the end.
+
     Args:
         depth: rounds.
         embed_dim: channels.

@@ -43,14 +43,16 @@ class AddClickChannelsd(MapTransform):
     """Append the clicks of an item to its image: (1,X,Y) to (3,X,Y), see :mod:`bundle.keys`.
 
     Clicks come from ``points`` and ``point_labels``, and from ``foreground`` and ``background``, the lists that a
-    MONAI Label request carries. An item may have none.
+    MONAI Label request carries. An item may have none. Without ``point_labels``, or with None, all ``points`` are
+    foreground.
 
     Args:
         keys: the image.
         max_points: the most clicks that the network takes, or None when windows or crops are checked elsewhere.
 
     Raises:
-        ValueError: for a click outside the image, or more than ``max_points``.
+        ValueError: for a click outside the image, more than ``max_points``, or another number of ``point_labels`` than
+            of ``points``.
     """
 
     def __init__(self, keys: str = K.IMAGE, max_points: int | None = None) -> None:
@@ -61,7 +63,12 @@ class AddClickChannelsd(MapTransform):
         """Return the item with its image extended."""
         d = dict(data)
         points = list(d.get(K.POINTS) or [])
-        labels = list(d.get(K.POINT_LABELS) or [1] * len(points))
+        given = d.get(K.POINT_LABELS)
+        labels = [1] * len(points) if given is None else list(given)
+        if len(labels) != len(points):
+            raise ValueError(
+                f"{len(points)} points but {len(labels)} point labels; leave them out if all are foreground"
+            )
         for name, label in (("foreground", 1), ("background", 0)):
             extra = list(d.get(name) or [])
             points += extra

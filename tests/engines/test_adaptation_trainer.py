@@ -159,11 +159,30 @@ def test_strong_view_and_pseudo_labels_are_mixed_alike() -> None:
     number = torch.arange(float(BATCH)).view(-1, 1, 1, 1).expand(BATCH, 1, HEIGHT, WIDTH)
     mask = torch.zeros_like(number)
     mask[:, :, 3:9, 5:14] = 1
+    given = torch.ones_like(number).expand(-1, 2, -1, -1)
     pseudo = PseudoLabels(mask, number, number, number.expand(-1, 2, -1, -1), number)
-    image, mixed = engine.mixed_view(number, pseudo)
+    image, mixed = engine.mixed_view(number, pseudo, given)
     expected = torch.where(mask.roll(1, 0) > 0, number.roll(1, 0), number)
-    for tensor in (image, mixed.density, mixed.weight, mixed.clicks[:, :1], mixed.clicks[:, 1:], mixed.predicted):
+    for tensor in (image, mixed.density, mixed.weight, mixed.clicks[:, :1], mixed.clicks[:, 1:]):
         assert torch.equal(tensor, expected)
+    assert torch.equal(mixed.predicted, number)
+
+
+def test_of_too_many_mixed_clicks_the_estimated_with_the_lowest_density_go() -> None:
+    engine = trainer(tiny_segmenter(), mix=RandMix(prob=1.0, class_prob=1.0))
+    engine.network.max_points = 3
+    mask, density = torch.zeros(2, 2, 1, HEIGHT, WIDTH).unbind(1)
+    clicks, given = torch.zeros(2, 2, 2, HEIGHT, WIDTH).unbind(1)
+    mask[1, :, :, 12:] = 1  # the first image gets the right half of the second
+    clicks[0, 0, 2, 2] = clicks[0, 0, 9, 3] = clicks[1, 0, 2, 15] = clicks[1, 0, 9, 20] = clicks[1, 1, 5, 18] = 1
+    given[0, 0, 9, 3] = given[1, 1, 5, 18] = 1
+    density[0, 0, 2, 2], density[1, 0, 2, 15], density[1, 0, 9, 20] = 0.6, 0.0, 0.9
+    asked = spied(engine.network)
+    _, mixed = engine.mixed_view(mask, PseudoLabels(mask, density, mask, clicks, mask), given)
+    _, (_, positive, *_) = engine.student(mask, mixed)
+    points = asked[0][1][0, :3]
+    assert {tuple(p) for p in points.tolist()} == {(9.5, 3.5), (5.5, 18.5), (9.5, 20.5)}
+    assert {tuple(p) for p in points[positive[0]].tolist()} == {(9.5, 3.5), (9.5, 20.5)}
 
 
 def test_nothing_to_contrast_is_no_pcl() -> None:

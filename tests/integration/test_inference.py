@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from skimage.io import imread, imsave
 
 from bundle.networks import ConvEncoder, PromptableSegmenter
+from bundle.preflight import explain
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"image_encoder#channels": "[8,8,16]", "decoder": "{'upscaled_channels': [8, 8], 'depth': 1, 'num_heads': 2}"}
@@ -84,6 +86,18 @@ def test_clicks_change_the_windows_that_they_are_in(folder, automatic, prompted)
     assert change[40:, 60:].max() > 1e-5 and change[:20, :20].max() > 1e-5
     # windows of 32 that hold (69, 49) begin at column 38 and row 18, those of (3, 8) end before column 32 and row 32
     assert change[32:, :38].max() < 1e-6
+
+
+def test_unreadable_image_is_named(tmp_path):
+    imsave(tmp_path / "cut.png", np.random.default_rng(0).integers(0, 256, (50, 70)).astype(np.uint8))
+    whole = (tmp_path / "cut.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    parser = ConfigParser(ConfigParser.load_config_file(ROOT / "configs/inference.json"))
+    parser.update({"dataset_dir": str(tmp_path / "cut.png"), "output_dir": str(tmp_path / "out")})
+    dataset = parser.get_parsed_content("dataset")
+    with pytest.raises(RuntimeError) as error:
+        dataset[0]
+    assert explain(error.value).startswith(f"{tmp_path / 'cut.png'}: cannot be read as an image")
 
 
 def test_error_is_one_line_and_comes_before_work(folder):

@@ -5,8 +5,9 @@ import subprocess
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
-from tests.integration.commands import ADAPT, ROOT, SOURCE, call, command, environment, flags, run_here
+from tests.integration.commands import ADAPT, ROOT, SOURCE, TINY, call, command, environment, flags, run_here
 
 STATE = "training_state.pt"
 
@@ -99,6 +100,18 @@ def test_source_training_resumes(domain_pair, tmp_path, in_root, caplog):
     assert equal(read(tmp_path / "source.pt"), read(tmp_path / STATE)["network"])
 
 
+def test_resumed_run_remembers_the_clicked_instances(settings, tmp_path):
+    memory = []
+    for max_epochs in (2, 3):
+        run_here(ADAPT, **{**settings, "points": "points_100.json", "max_epochs": max_epochs, "resume": True})
+        state = read(tmp_path / "work" / STATE)
+        found = {**state["pseudo_labeler"]["_extra_state"], **state["exemplars"]["_extra_state"]}
+        memory.append({name: found[name] for name in ("click_scores", "exemplars", "exemplar_images", "others")})
+    for name, value in memory[0].items():
+        assert 0 < len(value) < len(memory[1][name]), name
+        assert torch.equal(memory[1][name][: len(value)], value), name
+
+
 @pytest.mark.parametrize("points", [None, "points_15.json"], ids=["uda", "wda"])
 def test_adaptation_needs_no_target_labels(settings, tmp_path, points):
     target = shutil.copytree(settings["dataset_dir"], tmp_path / "target")
@@ -106,6 +119,30 @@ def test_adaptation_needs_no_target_labels(settings, tmp_path, points):
     run_here(ADAPT, **{**settings, "dataset_dir": str(target), "points": points})
     start, end = read(settings["init_checkpoint"]), read(settings["checkpoint"])
     assert start.keys() == end.keys() and not equal(start, end)
+
+
+@pytest.mark.parametrize("files", [ADAPT, SOURCE], ids=["adapt", "source"])
+def test_validation_while_training(settings, files, domain_pair, caplog):
+    caplog.set_level(logging.INFO)
+    if files is SOURCE:
+        settings = {k: settings[k] for k in ("source_dir", "checkpoint", "work_dir")}
+    run_here(files, **settings, max_epochs=3, val_interval=2, val_split="test")
+    scored = re.findall(r"Epoch\[(\d+)\] Metrics -- val_mean_dice: ([\d.]+)", caplog.text)
+    assert [epoch for epoch, _ in scored] == ["2"]
+    assert 0 < float(scored[0][1]) <= 1
+
+
+def test_validation_is_of_the_teacher_and_changes_nothing(settings, tmp_path, in_root):
+    parser = ConfigParser()
+    parser.read_config(ADAPT)
+    parser.update({**TINY, **settings, "val_interval": 1, "val_split": "test"})
+    trainer, teacher = parser.get_parsed_content("train#trainer"), parser.get_parsed_content("teacher")
+    evaluator = parser.get_parsed_content("validate#evaluator")
+    assert evaluator.network is teacher is trainer.teacher
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    evaluator.run()
+    assert equal(before, teacher.state_dict())
+    assert trainer.network.training and not teacher.training
 
 
 def test_failed_run_leaves_older_weights_alone(settings, tmp_path):

@@ -67,12 +67,22 @@ def test_flood_reaches_what_is_connected() -> None:
     assert torch.equal(flood(seeds, region), expected)
 
 
-def test_flood_goes_as_far_as_it_may_and_stays_in_its_image() -> None:
+def test_flood_follows_a_winding_path_to_its_end() -> None:
+    region = torch.zeros(1, 1, 31, 32, dtype=torch.bool)
+    region[:, :, ::2] = True  # lanes, joined at their ends in turn
+    region[0, 0, 1::4, -1] = region[0, 0, 3::4, 0] = True
+    seeds = torch.zeros_like(region)
+    seeds[0, 0, 0, 0] = True
+    assert torch.equal(flood(seeds, region), region)
+    region[0, 0, 29, -1] = False
+    assert flood(seeds, region)[0, 0].any(dim=1).nonzero().max() == 28
+
+
+def test_flood_stays_in_its_image() -> None:
     region = torch.ones(2, 1, 1, 10, dtype=torch.bool)
     seeds = torch.zeros_like(region)
     seeds[0, 0, 0, 0] = True
     assert flood(seeds, region).sum(dim=(1, 2, 3)).tolist() == [10, 0]
-    assert flood(seeds, region, steps=3).sum().item() == 4
 
 
 def test_discs() -> None:
@@ -210,10 +220,39 @@ def test_estimated_clicks_stand_beside_the_given() -> None:
         density[0, 0, x, y] = 0.9
     density[0, 0, 16, 4] = 0.4  # no peak
     given = torch.cat((marks((6, 6)), marks((27, 40))), dim=1)
-    clicks = PseudoLabeler(peak_radius=3).estimate_clicks(density, given)
+    clicks = PseudoLabeler(peak_radius=3).estimate_clicks(density, given, max_points=4)
     # That at (4, 4) is the foreground click's own; at (28, 44) a person has said background.
     assert torch.equal(clicks[:, :1], marks((6, 6), (16, 24)))
     assert torch.equal(clicks[:, 1:], given[:, 1:])
+
+
+def test_given_clicks_and_the_highest_peaks_have_room() -> None:
+    density = plane(0.1).repeat(2, 1, 1, 1)
+    peaks = {(4, 4): 0.6, (4, 24): 0.9, (16, 4): 0.7, (16, 24): 0.8, (28, 44): 0.55}
+    for (x, y), height in peaks.items():
+        density[:, 0, x, y] = height
+    given = torch.zeros(2, 2, *SIZE)
+    given[0, 0, 28, 4] = given[0, 1, 28, 24] = 1
+    expected = {  # clicks of the first image, of which two are given, and of the second
+        6: [[(4, 4), (4, 24), (16, 4), (16, 24), (28, 4)], [(4, 4), (4, 24), (16, 4), (16, 24), (28, 44)]],
+        3: [[(4, 24), (28, 4)], [(4, 24), (16, 4), (16, 24)]],
+        2: [[(28, 4)], [(4, 24), (16, 24)]],
+        1: [[(28, 4)], [(4, 24)]],
+    }
+    for max_points, images in expected.items():
+        clicks = PseudoLabeler(peak_radius=3).estimate_clicks(density, given, max_points)
+        assert [[tuple(c) for c in image[0].nonzero().tolist()] for image in clicks] == images
+        assert torch.equal(clicks[:, 1], given[:, 1])
+
+
+def test_state_has_the_scores_of_clicks() -> None:
+    one, other = PseudoLabeler(), PseudoLabeler()
+    given = torch.cat((marks((3, 4), (20, 30)), plane()), dim=1)
+    one.threshold(plane(0.25), given)
+    other.load_state_dict(one.state_dict())
+    assert other.click_scores.tolist() == [0.25, 0.25]
+    other.threshold(plane(0.75), given)
+    assert other.click_scores.tolist() == [0.25, 0.25, 0.75, 0.75]
 
 
 def test_threshold_of_peaks_is_learned_from_clicks() -> None:

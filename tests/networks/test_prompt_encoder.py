@@ -39,6 +39,14 @@ def test_as_many_clicks_as_there_is_room_for() -> None:
     assert found(coords, labels) == [{(i + 0.5, i + 0.5, 1) for i in range(6)}]
 
 
+def test_of_too_many_clicks_those_of_the_highest_rank_are_taken() -> None:
+    clicks = torch.zeros(1, 2, 6, 7)
+    clicks[0, 0, 1, 1], clicks[0, 0, 2, 2], clicks[0, 0, 3, 3], clicks[0, 1, 4, 4] = 0.7, 1.0, 0.8, 0.9
+    clicks[0, 0, 5, 5] = 0.5  # no click
+    assert found(*clicks_to_points(clicks, 3)) == [{(2.5, 2.5, 1), (3.5, 3.5, 1), (4.5, 4.5, 0)}]
+    assert len(found(*clicks_to_points(clicks, 6))[0]) == 4
+
+
 def test_foreground_and_background_in_one_pixel_are_two_points() -> None:
     clicks = torch.zeros(1, 2, 6, 7)
     clicks[0, :, 3, 5] = 1

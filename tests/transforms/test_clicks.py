@@ -62,6 +62,16 @@ def test_clicks_of_a_points_file() -> None:
 def test_points_without_labels_are_foreground() -> None:
     assert clicked(AddClickChannelsd()({K.IMAGE: image(), K.POINTS: [[3, 6]]})[K.IMAGE][1:]) == [(0, 3, 6)]
 
+    item = {K.IMAGE: image(), K.POINTS: [[3, 6]], K.POINT_LABELS: None}
+    assert clicked(AddClickChannelsd()(item)[K.IMAGE][1:]) == [(0, 3, 6)]
+
+
+@pytest.mark.parametrize("labels", [[], [1], [1, 0, 1]])
+def test_each_point_has_a_label_or_none_has(labels) -> None:
+    item = {K.IMAGE: image(), K.POINTS: [[3, 6], [0, 1]], K.POINT_LABELS: labels, "foreground": [[1, 1]]}
+    with pytest.raises(ValueError, match=f"2 points but {len(labels)} point labels"):
+        AddClickChannelsd()(item)
+
 
 def test_clicks_of_a_monai_label_request() -> None:
     """Lists named after their meaning, points with a third coordinate."""
