@@ -1,0 +1,90 @@
+"""Average the comparisons of several seeds, as a table in Markdown.
+
+python scripts/results_table.py runs/vnc-lucchi-s0 runs/vnc-lucchi-s1
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import pandas as pd  # noqa: E402
+
+from bundle.data.errors import DataError  # noqa: E402
+from bundle.data.json_files import read_json  # noqa: E402
+
+
+def read_runs(folders: Sequence[Path]) -> pd.DataFrame:
+    """Read the results of ``scripts/demo.py``.
+
+    Args:
+        folders: of comparisons.
+
+    Returns:
+        A row for each pair, seed, row of the comparison and mode, with its metrics.
+
+    Raises:
+        DataError: a folder has no ``metrics.json``.
+    """
+    records = []
+    for folder in folders:
+        run = read_json(folder / "metrics.json")
+        pair = f"{run['source']} -> {run['target']}"
+        for row, modes in run["rows"].items():
+            for mode, means in modes.items():
+                if isinstance(means, dict):
+                    records.append({"pair": pair, "row": row, "mode": mode, "seed": run["seed"], **means})
+    return pd.DataFrame(records)
+
+
+def format_runs(runs: pd.DataFrame) -> str:
+    """Write a table for each pair.
+
+    Args:
+        runs: of :func:`read_runs`.
+
+    Returns:
+        Markdown. Each number is the mean over seeds; Dice is followed by that of each seed.
+    """
+    parts = []
+    for pair, of_pair in runs.groupby("pair", sort=False):
+        seeds = sorted(of_pair["seed"].unique())
+        lines = [
+            f"### {pair}, seeds {', '.join(map(str, seeds))}",
+            "",
+            "| row | mode | Dice | each seed | IoU | AJI | PQ |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+        ]
+        for (row, mode), group in of_pair.groupby(["row", "mode"], sort=False):
+            mean = group[["dice", "iou", "aji", "pq"]].mean()
+            each = " / ".join(f"{value:.3f}" for value in group.sort_values("seed")["dice"])
+            rest = " | ".join(f"{mean[metric]:.3f}" for metric in ("iou", "aji", "pq"))
+            lines.append(f"| {row} | {mode} | {mean['dice']:.3f} | {each} | {rest} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the program.
+
+    Args:
+        arguments: command line; default that of the process.
+
+    Returns:
+        Exit status: 0, or 2 when a folder cannot be used.
+    """
+    options = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    options.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="output folders of scripts/demo.py")
+    try:
+        print(format_runs(read_runs(options.parse_args(arguments).runs)))
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
