@@ -36,3 +36,21 @@ PRED = "pred"
 SOURCE = "source"
 TARGET = "target"
 """The two halves of an adaptation batch, each a dictionary of the entries above."""
+
+CANDIDATES = "candidates"
+"""Candidate masks (B,K,H,W) of 0 and 1, of which people or annotators choose the best for a region."""
+
+REGIONS = "regions"
+"""(B,H,W) long: which judged region a pixel belongs to, in [0,R), or -1."""
+
+WINNERS = "winners"
+"""(B,R) long: the number of the best candidate of each region, or -1 where none was named."""
+
+JUDGED = "judged"
+"""(B,1,H,W): 1 at pixels of judged regions where the candidates disagree."""
+
+JUDGEMENTS = "judgements"
+"""Of a dataset item: (regions, index, winner) of each judged region, see :mod:`bundle.preferences.regions`."""
+
+CANDIDATES_FILE = "candidates_file"
+"""Of a dataset item: path of its candidate masks."""

@@ -209,7 +209,7 @@ def explain(error: BaseException) -> str | None:
     root, where = error, ""
     while str(root).startswith(WRAPPERS) and root.__cause__ is not None:
         where, root = str(root), root.__cause__
-    from_worker = re.search(r"^bundle\.data\.errors\.DataError: (.*)$", str(root), re.MULTILINE)
+    from_worker = re.search(r"^bundle\.errors\.DataError: (.*)$", str(root), re.MULTILINE)
     if from_worker:  # a worker of a data loader sends its traceback as text
         return from_worker[1]
     # Settings are put together before anything runs: what fails then is a setting.

@@ -1,9 +1,11 @@
 """Measure how fast the bundle's parts are.
 
 python scripts/benchmark.py decode --json runs/decode.json
+python scripts/benchmark.py preference_step --json runs/preference_step.json
 """
 
 import argparse
+import copy
 import statistics
 import sys
 import time
@@ -16,7 +18,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import torch
 from monai.bundle import ConfigParser
 
+from bundle import keys as K
 from bundle.data.json_files import write_json
+from bundle.engines import PreferenceTrainer, SourceTrainer
+from bundle.engines.parts_trainer import PartsTrainer
 from bundle.networks import PromptableSegmenter
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,22 +34,44 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     commands = options.add_subparsers(dest="command", required=True)
     decode = commands.add_parser("decode", help="what prompts cost: PromptableSegmenter.decode with points and without")
-    decode.add_argument("--json", type=Path, required=True, metavar="FILE", help="where to write the results")
     decode.add_argument("--points", type=_positive, default=32, help="points of an image")
-    decode.add_argument("--batch", type=_positive, default=8, help="images at once")
-    decode.add_argument("--size", type=_positive, default=128, help="side of an image in pixels")
-    decode.add_argument("--repeats", type=_positive, default=30, help="measurements of each kind")
-    decode.add_argument("--device", default="cpu", help="as torch names it")
-    decode.add_argument("--threads", type=_positive, default=1, help="of the CPU; one is calmest beside other work")
+    _add_common(decode, repeats=30)
     decode.set_defaults(measure=measure_decode)
+    step = commands.add_parser("preference_step", help="what preferences cost: a step of stage 2 and one of stage 0")
+    step.add_argument("--regions", type=_positive, default=64, help="judged regions of an image")
+    step.add_argument("--candidates", type=_positive, default=8, help="masks to choose from")
+    step.add_argument("--points", type=_positive, default=8, help="points of an image")
+    _add_common(step, repeats=10)
+    step.set_defaults(measure=measure_preference_step)
     return options
 
 
-def build_network(device: str) -> PromptableSegmenter:
-    """Return the network of the configs, with random weights: they change no time."""
+def _add_common(command: argparse.ArgumentParser, repeats: int) -> None:
+    command.add_argument("--json", type=Path, required=True, metavar="FILE", help="where to write the results")
+    command.add_argument("--batch", type=_positive, default=8, help="images at once")
+    command.add_argument("--size", type=_positive, default=128, help="side of an image in pixels")
+    command.add_argument("--repeats", type=_positive, default=repeats, help="measurements of each kind")
+    command.add_argument("--device", default="cpu", help="as torch names it")
+    command.add_argument("--threads", type=_positive, default=1, help="of the CPU; one is calmest beside other work")
+
+
+def read_config(*overlays: str) -> ConfigParser:
+    """Return the configuration of the CPU preset with overlays."""
     config = ConfigParser()
-    config.read_config([str(ROOT / name) for name in CONFIGS])
-    return config.get_parsed_content("network_def").to(device).eval()
+    config.read_config([str(ROOT / name) for name in (*CONFIGS, *overlays)])
+    return config
+
+
+def build_network(device: str, size: int) -> PromptableSegmenter:
+    """Return the network of the configs for images of a size, with random weights: they change no time.
+
+    Raises:
+        ValueError: when ``size`` is no multiple of the network's stride.
+    """
+    network = read_config().get_parsed_content("network_def").to(device).eval()
+    if size % network.stride:
+        raise ValueError(f"--size {size} must be a multiple of {network.stride}, the network's stride")
+    return network
 
 
 @torch.inference_mode()
@@ -62,9 +89,7 @@ def measure_decode(options: argparse.Namespace) -> dict[str, Any]:
     """
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    network = build_network(options.device)
-    if options.size % network.stride:
-        raise ValueError(f"--size {options.size} must be a multiple of {network.stride}, the network's stride")
+    network = build_network(options.device, options.size)
     encoded = network.encode(torch.randn(options.batch, 1, options.size, options.size, device=options.device))
     coords = torch.rand(options.batch, options.points, 2, device=options.device) * options.size
     labels = torch.randint(2, (options.batch, options.points), device=options.device)
@@ -74,8 +99,83 @@ def measure_decode(options: argparse.Namespace) -> dict[str, Any]:
         repeats=options.repeats,
         device=options.device,
     )
-    settings = {name: getattr(options, name) for name in ("points", "batch", "size", "repeats", "device", "threads")}
-    return {"points_ms": points_ms, "none_ms": none_ms, "ratio": points_ms / none_ms, **settings}
+    return {"points_ms": points_ms, "none_ms": none_ms, "ratio": points_ms / none_ms, **settings_of(options)}
+
+
+def measure_preference_step(options: argparse.Namespace) -> dict[str, Any]:
+    """Time a training step of stage 2, its reference included, and a supervised one of the same network, in turn.
+
+    Args:
+        options: ``regions``, ``candidates``, ``points``, ``batch``, ``size``, ``repeats``, ``device``, ``threads``.
+
+    Returns:
+        Medians ``preference_ms`` and ``supervised_ms`` in milliseconds, their ``ratio``, and the settings.
+
+    Raises:
+        ValueError: when ``size`` is no multiple of the network's stride.
+    """
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    policy = build_network(options.device, options.size)
+    supervised = build_trainer(SourceTrainer, copy.deepcopy(policy), "configs/source.json")
+    preference = build_trainer(PreferenceTrainer, policy, "configs/prefer.json", reference=copy.deepcopy(policy))
+    batch = random_batch(options)
+    preference_ms, supervised_ms = medians(
+        lambda: train(preference, batch),
+        lambda: train(supervised, batch),
+        repeats=options.repeats,
+        device=options.device,
+    )
+    results = {"preference_ms": preference_ms, "supervised_ms": supervised_ms, "ratio": preference_ms / supervised_ms}
+    return results | settings_of(options)
+
+
+def build_trainer(kind: type[PartsTrainer], network: PromptableSegmenter, overlay: str, **kwargs: Any) -> PartsTrainer:
+    """Return a trainer of a stage, with the loss, its weights and the optimiser's settings of the configs."""
+    config = read_config(overlay)
+    rate, decay, norm = (config.get_parsed_content(n) for n in ("learning_rate", "weight_decay", "max_grad_norm"))
+    return kind(
+        device=next(network.parameters()).device,
+        max_epochs=1,
+        epoch_length=1,
+        train_data_loader=[],
+        network=network,
+        optimizer=torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay),
+        loss_function=config.get_parsed_content("train#loss"),
+        loss_weights=config.get_parsed_content("loss_weights"),
+        max_grad_norm=norm,
+        **kwargs,
+    )
+
+
+def random_batch(options: argparse.Namespace) -> dict[str, torch.Tensor]:
+    """Return what both stages read: content changes no time, only that every region is judged and disputed."""
+    shape, pixels = (options.batch, 1, options.size, options.size), options.size**2
+    clicks = torch.zeros(options.batch, 2, pixels)
+    clicks[:, 0, torch.randperm(pixels)[: options.points]] = 1
+    regions = (torch.arange(pixels) * options.regions // pixels).view(1, *shape[2:])
+    batch = {
+        K.IMAGE: torch.cat((torch.randn(shape), clicks.view(-1, 2, *shape[2:])), dim=1),
+        K.LABEL: torch.rand(shape).round(),
+        K.DENSITY: torch.rand(shape),
+        K.CANDIDATES: torch.rand(options.batch, options.candidates, *shape[2:]).round(),
+        K.REGIONS: regions.repeat(options.batch, 1, 1),
+        K.WINNERS: torch.randint(options.candidates, (options.batch, options.regions)),
+    }
+    return {name: tensor.to(options.device) for name, tensor in batch.items()}
+
+
+def train(trainer: PartsTrainer, batch: dict[str, torch.Tensor]) -> None:
+    """Make one step: forward, losses, backward, optimiser."""
+    trainer.network.train()
+    trainer.optimizer.zero_grad(set_to_none=True)
+    parts = trainer.compute_losses(batch)
+    trainer.backward(torch.stack([weight * parts[name] for name, weight in trainer.loss_weights.items()]).sum())
+
+
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what was asked for, to be written beside the results."""
+    return {name: value for name, value in vars(options).items() if name not in ("command", "json", "measure")}
 
 
 def medians(*actions: Callable[[], Any], repeats: int, device: str) -> list[float]:

@@ -12,9 +12,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 import itk
 
-from bundle.data.errors import DataError
 from bundle.data.image_files import SUFFIXES
 from bundle.data.preparation import Preparation, Prepared, prepare_domain
+from bundle.errors import DataError
 
 _FORMATS = f"""Formats: {" ".join(SUFFIXES)}; 2D, or 3D stacks whose sections along z become images
 <split>_<stem>_z000.png, ... Output is gray PNG: 8 bits stay 8 bits, other integers become 16 bits, and floating point

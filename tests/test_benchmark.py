@@ -1,3 +1,4 @@
+import copy
 import json
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import pytest
 import torch
 
 from scripts import benchmark
+from tests.engines.steps import trainable, unchanged, weights
 
 SMALL = ["--points", "4", "--batch", "1", "--size", "64", "--repeats", "2"]
 
@@ -30,6 +32,42 @@ def test_prompts_cost_little(tmp_path, capsys) -> None:
     assert f"ratio {results['ratio']:.3f}" in capsys.readouterr().out
 
 
+def test_preferences_cost_less_than_two_and_a_half_supervised_steps(tmp_path) -> None:
+    file = tmp_path / "step.json"
+    settings = {"regions": 16, "candidates": 4, "points": 3, "batch": 2, "size": 64, "repeats": 5}
+    line = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
+    assert benchmark.main(["preference_step", "--json", str(file), *line]) == 0
+    results = json.loads(file.read_text())
+    assert results.items() >= {**settings, "device": "cpu", "threads": 1}.items()
+    assert set(results) == {*settings, "device", "threads", "preference_ms", "supervised_ms", "ratio"}
+    assert results["ratio"] == pytest.approx(results["preference_ms"] / results["supervised_ms"])
+    assert results["ratio"] <= 2.5
+
+
+def test_a_step_of_either_stage_is_a_whole_one() -> None:
+    """All that the parts of its loss concern is trained, and the reference is asked each time."""
+    options = benchmark.parser().parse_args(
+        ["preference_step", "--json", "x", "--batch", "2", "--size", "32", "--regions", "4", "--candidates", "3"]
+    )
+    torch.manual_seed(0)
+    batch = benchmark.random_batch(options)
+    policy = benchmark.build_network("cpu", 32)
+    reference = copy.deepcopy(policy)
+    asked = []
+    reference.register_forward_hook(lambda *_: asked.append(True))
+    preference = benchmark.build_trainer(
+        benchmark.PreferenceTrainer, policy, "configs/prefer.json", reference=reference
+    )
+    supervised = benchmark.build_trainer(benchmark.SourceTrainer, copy.deepcopy(policy), "configs/source.json")
+    for engine in (preference, supervised):
+        before = weights(engine.network)
+        for _ in range(2):
+            benchmark.train(engine, batch)
+        assert not [n for n in unchanged(before, engine.network) & trainable(engine.network) if "contrastive" not in n]
+    assert len(asked) == 2
+    assert preference.state.preference["regions/judged"] == (8, 2)
+
+
 def test_actions_are_timed_in_turn(monkeypatch) -> None:
     order: list[str] = []
     clock = iter(range(10**6))
@@ -47,9 +85,10 @@ def test_warm_up_does_not_count(monkeypatch) -> None:
     assert benchmark.medians(lambda: None, repeats=3, device="cpu") == [2.0]
 
 
-def test_size_that_does_not_fit(tmp_path, capsys) -> None:
+@pytest.mark.parametrize("command", ["decode", "preference_step"])
+def test_size_that_does_not_fit(tmp_path, capsys, command) -> None:
     file = tmp_path / "decode.json"
-    assert benchmark.main(["decode", "--json", str(file), *SMALL, "--size", "60"]) == 2
+    assert benchmark.main([command, "--json", str(file), *SMALL, "--size", "60"]) == 2
     assert "--size 60 must be a multiple of 8" in capsys.readouterr().err
     assert not file.exists()
 

@@ -10,7 +10,7 @@ import numpy as np
 from monai.data import ITKReader, NibabelReader
 from numpy.typing import NDArray
 
-from bundle.data.errors import DataError
+from bundle.errors import DataError
 
 SUFFIXES = (".png", ".tif", ".tiff", ".nrrd", ".mha", ".mhd", ".nii", ".nii.gz")
 PLAUSIBLE_NM = (0.1, 1000.0)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from bundle.data.domains import DATALIST, load_domain
-from bundle.data.errors import DataError
 from bundle.data.image_files import SUFFIXES, read_header, stem
 from bundle.data.points import Clicks, check_inside, read_points
 from bundle.data.sources import find_sources
+from bundle.errors import DataError
 from bundle.keys import IMAGE, POINT_LABELS, POINTS
 
 RESULTS = ("mask", "density", "instances")

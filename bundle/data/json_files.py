@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from bundle.data.errors import DataError
+from bundle.errors import DataError
 
 
 def read_json(path: str | Path) -> Any:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bundle.data.domains import DATALIST
-from bundle.data.errors import DataError
+from bundle.errors import DataError
 
 
 def check_replaceable(output: Path, overwrite: bool, inputs: Iterable[Path]) -> None:

@@ -15,12 +15,12 @@ from skimage.transform import resize
 from tqdm import tqdm
 
 from bundle.data.domains import SPLITS, write_datalist
-from bundle.data.errors import DataError
 from bundle.data.image_files import read_image, write_png
 from bundle.data.new_folder import check_replaceable, new_folder
 from bundle.data.points import Clicks, PointsFile, check_inside, read_points, write_points
 from bundle.data.simulated_clicks import click_instances, share_of
 from bundle.data.sources import Source, common_pixel_size, find_sources
+from bundle.errors import DataError
 from bundle.keys import IMAGE, LABEL
 
 _PREFIX = {"training": "train", "validation": "validation", "test": "test"}

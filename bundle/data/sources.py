@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bundle.data.errors import DataError
 from bundle.data.image_files import SUFFIXES, ImageHeader, is_image, read_header, stem
+from bundle.errors import DataError
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from PIL import Image
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial import cKDTree
 
-from bundle.data.errors import DataError
 from bundle.data.synthetic_style import STYLES, Style
+from bundle.errors import DataError
 
 Field = NDArray[np.float64]
 Mask = NDArray[np.bool_]

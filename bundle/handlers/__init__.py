@@ -1,7 +1,12 @@
 from .evaluation_pictures import EvaluationPictures
 from .evaluation_table import EvaluationTable
+from .feedback import Feedback
+from .judgement_pictures import JudgementPictures
 from .mean_teacher import MeanTeacher
+from .preference_guard import PreferenceGuard
+from .preference_statistics import PreferenceStatistics
 from .pseudo_label_quality import PseudoLabelQuality
+from .reference_policy import ReferencePolicy
 from .resume import Resume
 from .tracked_run import TrackedRun
 from .weights import LoadWeights, SaveWeights
@@ -9,9 +14,14 @@ from .weights import LoadWeights, SaveWeights
 __all__ = [
     "EvaluationPictures",
     "EvaluationTable",
+    "Feedback",
+    "JudgementPictures",
     "LoadWeights",
     "MeanTeacher",
+    "PreferenceGuard",
+    "PreferenceStatistics",
     "PseudoLabelQuality",
+    "ReferencePolicy",
     "Resume",
     "SaveWeights",
     "TrackedRun",

@@ -1,5 +1,6 @@
 from .clicks import AddClickChannelsd, RandInstanceClicksd, click_channels
 from .density import InstanceTargetsd, density_map, instance_centres
+from .judgements import GatherWinnersd, LoadJudgementsd
 from .loading import LoadSectiond
 from .mixing import RandMix
 from .outputs import SaveOutputsd, SplitOutputd
@@ -7,7 +8,9 @@ from .section import SingleSectiond
 
 __all__ = [
     "AddClickChannelsd",
+    "GatherWinnersd",
     "InstanceTargetsd",
+    "LoadJudgementsd",
     "LoadSectiond",
     "RandInstanceClicksd",
     "RandMix",

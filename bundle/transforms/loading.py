@@ -8,7 +8,7 @@ from typing import Any
 from monai.transforms import LoadImage, MapTransform
 
 from bundle import keys as K
-from bundle.data.errors import DataError
+from bundle.errors import DataError
 
 
 class LoadSectiond(MapTransform):

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 
 from bundle.data import domains
-from bundle.data.errors import DataError
 from bundle.data.image_files import write_png
 from bundle.data.inputs import RESULTS, inference_items, result_path
+from bundle.errors import DataError
 from bundle.keys import IMAGE, LABEL, POINT_LABELS, POINTS
 
 WIDTH, HEIGHT = 12, 7

@@ -8,10 +8,10 @@ from scipy.ndimage import distance_transform_edt
 from skimage.measure import label as components
 
 from bundle.data import synthetic
-from bundle.data.errors import DataError
 from bundle.data.image_files import read_image
 from bundle.data.synthetic import generate_image, write_domain
 from bundle.data.synthetic_style import STYLES
+from bundle.errors import DataError
 
 SHAPE = (192, 224)
 A, B = STYLES["synthetic-a"], STYLES["synthetic-b"]

@@ -1,0 +1,150 @@
+"""Where a preference trainer gets its judgements: from the store, which a simulated annotator may fill first."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ignite.engine import Engine, Events
+from monai.data import CacheDataset
+
+from bundle import keys as K
+from bundle.errors import DataError
+from bundle.networks.promptable_segmenter import PromptableSegmenter
+from bundle.preferences.annotators import Annotator, RegionView
+from bundle.preferences.candidate_files import read_candidates
+from bundle.preferences.judged_items import judged_items
+from bundle.preferences.questionnaire import Questionnaire
+from bundle.preferences.regions import split_regions
+from bundle.preferences.store import Judgement, JudgementStore, Question
+
+
+class Feedback:
+    """Fill a training set with judged images when the training starts, and again in online rounds.
+
+    A round makes candidates, opens questions and has the annotator answer those it has not answered yet; all of it
+    goes through the store, and training reads only the store. Without an annotator it is people who answered, before.
+
+    Adds to ``engine.state.metrics``: ``feedback/questions``, ``feedback/judged`` (with a winner), ``feedback/seconds``
+    of the annotator's time.
+
+    Args:
+        dataset: to be filled, see :class:`bundle.transforms.LoadJudgementsd`.
+        questionnaire: of the images that may be judged.
+        store: file of the store.
+        annotator: who answers; None for the people whose answers the store has.
+        networks: that make candidates, see :class:`CandidateMaker`.
+        every: epochs between rounds with candidates of the policy as it then is; 0 for one round, at the start.
+
+    Raises:
+        ValueError: when ``every`` is negative, or is set without an annotator.
+        DataError: the annotator needs labels, and an image has none; on STARTED: there is no judgement with a winner,
+            or one refers to what has changed.
+    """
+
+    def __init__(
+        self,
+        dataset: CacheDataset,
+        questionnaire: Questionnaire,
+        store: str | Path,
+        annotator: Annotator | None,
+        networks: Mapping[str, PromptableSegmenter],
+        every: int = 0,
+    ) -> None:
+        if every < 0 or (every and annotator is None):
+            raise ValueError(f"feedback_every is {every}: 0, or a number of epochs and an annotator that can be asked")
+        if annotator is not None and annotator.reads_labels:
+            bare = next((item[K.IMAGE] for item in questionnaire.dataset.data if K.LABEL not in item), None)
+            if bare is not None:
+                raise DataError(
+                    f"{bare}: has no label, which {annotator.name} needs; set annotator to evolution or people"
+                )
+        self.dataset = dataset
+        self.questionnaire = questionnaire
+        self.store = Path(store)
+        self.annotator = annotator
+        self.networks = networks
+        self.every = every
+        self.asked: list[Question] = []
+        self.logger = logging.getLogger(__name__)
+
+    def attach(self, engine: Engine) -> None:
+        """Register on a preference trainer."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        if self.every:
+            engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.every), self.next_round)
+
+    def start(self, engine: Engine) -> None:
+        """On STARTED: the first round, and those that a resumed run has behind it."""
+        done = min(engine.state.epoch, (engine.state.max_epochs or 1) - 1)
+        for number in range(done // self.every + 1 if self.every else 1):
+            self.ask(number)
+        self.fill(engine)
+
+    def next_round(self, engine: Engine) -> None:
+        """On EPOCH_COMPLETED: another round, if there is an epoch left to learn from it."""
+        if engine.state.epoch < (engine.state.max_epochs or 0):
+            self.ask(engine.state.epoch // self.every)
+            self.fill(engine)
+
+    def ask(self, number: int) -> None:
+        """Have the annotator answer the questions of a round that it has not answered."""
+        if self.annotator is None:
+            return
+        folder = self.questionnaire.folder
+        files = self.questionnaire.make_candidates(self.networks, folder / f"round_{number}" if number else folder)
+        questions = self.questionnaire.questions(files)
+        self.asked += questions
+        self.store.parent.mkdir(parents=True, exist_ok=True)
+        with JudgementStore(self.store) as store:
+            store.open_questions(questions)
+            answered = {judgement.question.id for judgement in store.judgements(annotator=self.annotator.name)}
+            store.add_many(self._answers([question for question in questions if question.id not in answered]))
+
+    def _answers(self, questions: list[Question]) -> list[Judgement]:
+        annotator: Any = self.annotator
+        items = {path: i for i, path in enumerate(self.questionnaire.images)}
+        judgements = []
+        for file in sorted({question.candidates_file for question in questions}):
+            own = [question for question in questions if question.candidates_file == file]
+            item = self.questionnaire.dataset[items[own[0].image]]
+            em = np.asarray(item[K.IMAGE])[0]
+            truth = np.asarray(item[K.LABEL])[0] > 0 if K.LABEL in item else None
+            masks = read_candidates(file).masks
+            region_map = split_regions(self.questionnaire.regions, masks)
+            for question in own:
+                view = RegionView(em, masks, region_map == question.index, truth, question.id)
+                judgements.append(Judgement(question, annotator.judge(view), annotator.name, annotator.seconds))
+        return judgements
+
+    def fill(self, engine: Engine) -> None:
+        """Give the data set the judgements of the store."""
+        if self.annotator is None and not self.store.is_file():
+            raise DataError(f"{self.store}: no such store of judgements; open questions with configs/candidates.json")
+        with JudgementStore(self.store) as store:
+            if self.annotator is None:
+                judgements = store.judgements(kind="person")
+            else:
+                asked = {question.id for question in self.asked}
+                judgements = [j for j in store.judgements(annotator=self.annotator.name) if j.question.id in asked]
+        items = judged_items(judgements, self.questionnaire.dataset.data)
+        judged = sum(len(item[K.JUDGEMENTS]) for item in items)
+        if judged == 0:
+            raise DataError(f"{self.store}: no judgement with a winner in {len(judgements)} answers, nothing to learn")
+        self.dataset.set_data(items)
+        metrics = {
+            "feedback/questions": len({judgement.question.id for judgement in judgements}),
+            "feedback/judged": judged,
+            "feedback/seconds": sum(judgement.seconds for judgement in judgements),
+        }
+        engine.state.metrics.update(metrics)
+        self.logger.info(
+            "%d questions answered, %d with a winner, on %d images; %.0f s of the annotator's time",
+            metrics["feedback/questions"],
+            judged,
+            len(items),
+            metrics["feedback/seconds"],
+        )

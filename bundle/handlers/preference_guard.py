@@ -1,0 +1,76 @@
+"""Stop preference learning that wins its judgements by spoiling the rest of the mask."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from ignite.engine import Engine, Events
+from torch import nn
+
+
+class PreferenceGuard:
+    """Stop when ``rewards/accuracies`` is above that of the first epoch while the anchor's loss is above a limit.
+
+    A policy that moves everywhere can satisfy its judges and still lose what was right before: the known collapse of
+    preference learning. On stopping the weights of the last good epoch are restored, and the run ends as if it were
+    complete. Place it behind :class:`PreferenceStatistics`, and before :class:`Resume` and :class:`SaveWeights`, which
+    shall not write what it restores from.
+
+    Args:
+        network: whose weights are kept and restored.
+        max_anchor: largest mean of the part ``anchor`` over an epoch, in nats a pixel.
+
+    Raises:
+        ValueError: when ``max_anchor`` is not above 0.
+    """
+
+    def __init__(self, network: nn.Module, max_anchor: float = 0.1) -> None:
+        if not max_anchor > 0:
+            raise ValueError(f"max_anchor must be above 0, got {max_anchor}")
+        self.network = network
+        self.max_anchor = max_anchor
+        self.total, self.count = 0.0, 0
+        self.first_accuracy: float | None = None
+        self.good: dict[str, Any] | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Register on a preference trainer."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self.reset)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.check)
+
+    def keep(self, engine: Engine) -> None:
+        """Remember the weights as good."""
+        self.good = copy.deepcopy(self.network.state_dict())
+
+    def reset(self, engine: Engine) -> None:
+        """On EPOCH_STARTED: forget the last epoch; before the first, remember the weights."""
+        if self.good is None:
+            self.keep(engine)
+        self.total, self.count = 0.0, 0
+
+    def collect(self, engine: Engine) -> None:
+        """On ITERATION_COMPLETED: add the anchor's loss."""
+        output: Any = engine.state.output
+        self.total += output[0]["loss"]["loss_anchor"]
+        self.count += 1
+
+    def check(self, engine: Engine) -> None:
+        """On EPOCH_COMPLETED: go on, or restore and stop."""
+        accuracy, anchor = engine.state.metrics.get("rewards/accuracies"), self.total / max(self.count, 1)
+        if accuracy is None:
+            return
+        if self.first_accuracy is None:
+            self.first_accuracy = float(accuracy)
+        if anchor <= self.max_anchor:
+            self.keep(engine)
+        elif accuracy >= self.first_accuracy and self.good is not None:
+            self.network.load_state_dict(self.good)
+            engine.logger.warning(
+                f"stopped after epoch {engine.state.epoch}: preference accuracy is {accuracy:.2f}, but the policy has "
+                f"left the reference where no candidate does (anchor {anchor:.3f}, above {self.max_anchor:g}); the "
+                "weights of the last good epoch are kept. A lower learning_rate, a larger weight of the anchor or "
+                "normalize_by disagreement may help"
+            )
+            engine.terminate()

@@ -1,0 +1,44 @@
+"""The reference policy: what the policy was."""
+
+from __future__ import annotations
+
+from ignite.engine import Engine, Events
+from torch import nn
+
+
+class ReferencePolicy:
+    """Copy the policy's weights into the reference when training starts, and again later if asked for.
+
+    Place it behind the handlers that load weights. A resumed run keeps the reference of its checkpoint.
+
+    Args:
+        reference: changed in place, without gradient.
+        policy: its wrapper for several devices, if any, is looked through.
+        refresh_every: copy again after this many epochs, 0 for never (DPO).
+
+    Raises:
+        ValueError: when ``refresh_every`` is negative.
+    """
+
+    def __init__(self, reference: nn.Module, policy: nn.Module, refresh_every: int = 0) -> None:
+        if refresh_every < 0:
+            raise ValueError(f"refresh_every is a number of epochs, 0 for never, got {refresh_every}")
+        self.reference = reference
+        self.policy = getattr(policy, "module", policy)
+        self.refresh_every = refresh_every
+
+    def attach(self, engine: Engine) -> None:
+        """Register on a trainer."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        if self.refresh_every:
+            engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.refresh_every), self.copy)
+
+    def start(self, engine: Engine) -> None:
+        """On STARTED: copy, unless the run is resumed between two copies."""
+        due = self.refresh_every > 0 and engine.state.epoch % self.refresh_every == 0
+        if engine.state.iteration == 0 or due:
+            self.copy(engine)
+
+    def copy(self, engine: Engine) -> None:
+        """Take the policy's weights."""
+        self.reference.load_state_dict(self.policy.state_dict())

@@ -1,0 +1,104 @@
+"""Judgements as maps, so that they pass through crops, flips and turns with their image."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.transforms import MapTransform, Transform
+
+from bundle import keys as K
+from bundle.preferences.candidate_files import read_candidates
+from bundle.preferences.regions import split_regions
+
+
+class LoadJudgementsd(MapTransform):
+    """Read the candidates of an item and draw its judgements.
+
+    Needs ``candidates_file`` and ``judgements``, a list of (regions, index, winner). Adds ``candidates``
+    (K,X,Y) float32; ``regions`` and ``winners`` (1,X,Y) int32, both counted from 1 with 0 for none, so that padding
+    with 0 means what it should; ``judged`` (1,X,Y) float32. Where fewer than ``max_candidates`` were made, copies of
+    the winning masks, which count as no loser, fill the number up.
+
+    Args:
+        keys: the image, whose shape the candidates must have.
+        max_candidates: K.
+
+    Raises:
+        ValueError: when called: the candidates have another shape than the image, or there are more than K.
+    """
+
+    def __init__(self, keys: str = K.IMAGE, max_candidates: int = 8) -> None:
+        super().__init__(keys)
+        self.max_candidates = max_candidates
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the item with its maps."""
+        d = dict(data)
+        file = d.pop(K.CANDIDATES_FILE)
+        masks = read_candidates(file).masks
+        for key in self.key_iterator(d):
+            if d[key].shape[1:] != masks.shape[1:]:
+                raise ValueError(f"{file}: candidates of {masks.shape[1:]} pixels, image of {tuple(d[key].shape[1:])}")
+        if len(masks) > self.max_candidates:
+            raise ValueError(f"{file}: {len(masks)} candidates, more than candidates_count {self.max_candidates}")
+        regions, winners = judgement_maps(masks, d.pop(K.JUDGEMENTS))
+        best = np.take_along_axis(masks, np.maximum(winners - 1, 0)[None], axis=0)
+        filled = np.concatenate((masks, *[best] * (self.max_candidates - len(masks))))
+        d[K.CANDIDATES] = torch.from_numpy(filled.astype(np.float32))
+        d[K.REGIONS], d[K.WINNERS] = torch.from_numpy(regions[None]), torch.from_numpy(winners[None])
+        judged = (masks.any(axis=0) & ~masks.all(axis=0)) & (winners > 0)
+        d[K.JUDGED] = torch.from_numpy(judged[None].astype(np.float32))
+        return d
+
+
+def judgement_maps(masks: np.ndarray, judgements: list[tuple[str, int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Draw judged regions and their winners.
+
+    Args:
+        masks: candidates (K,X,Y) bool.
+        judgements: (regions, index, winner) of each region, see :mod:`bundle.preferences.regions`. Where regions
+            overlap the later one counts.
+
+    Returns:
+        Regions and winners, (X,Y) int32 counted from 1, 0 for none.
+    """
+    splits = {regions: split_regions(regions, masks) for regions, _, _ in judgements}
+    numbers, winners = np.zeros(masks.shape[1:], np.int32), np.zeros(masks.shape[1:], np.int32)
+    for number, (regions, index, winner) in enumerate(judgements, start=1):
+        inside = splits[regions] == index
+        numbers[inside], winners[inside] = number, winner + 1
+    return numbers, winners
+
+
+class GatherWinnersd(Transform):
+    """Behind the crops, turn the maps into what :class:`bundle.losses.PreferenceLoss` takes.
+
+    ``regions`` (1,X,Y) becomes (X,Y) long, renumbered from 0, -1 for none; ``winners`` becomes (R,) long, -1 for
+    regions that the crop does not have. Where it has more than R, the smallest are left out.
+
+    Args:
+        max_regions: R.
+    """
+
+    def __init__(self, max_regions: int = 64) -> None:
+        self.max_regions = max_regions
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the item with ``regions`` and ``winners`` replaced."""
+        d = dict(data)
+        numbers, winners = (torch.as_tensor(d[key])[0].long() for key in (K.REGIONS, K.WINNERS))
+        found, where, sizes = numbers.unique(return_inverse=True, return_counts=True)
+        sizes = torch.where(found > 0, sizes, torch.zeros_like(sizes))
+        kept = sizes.argsort(descending=True, stable=True)[: self.max_regions]
+        kept = kept[sizes[kept] > 0]
+        place = torch.full_like(found, -1)
+        place[kept] = torch.arange(len(kept))
+        regions = place[where]
+        winner = torch.full((self.max_regions,), -1, dtype=torch.long)
+        inside = regions >= 0
+        winner[regions[inside]] = winners[inside] - 1
+        d[K.REGIONS], d[K.WINNERS] = regions, winner
+        return d

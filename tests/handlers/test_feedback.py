@@ -1,0 +1,226 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine
+from monai.data import CacheDataset
+from torch import nn
+
+from bundle import keys as K
+from bundle.errors import DataError
+from bundle.handlers import Feedback
+from bundle.preferences.annotators import Annotator, ContourAnnotator, OracleAnnotator, RegionView
+from bundle.preferences.questionnaire import Questionnaire
+from bundle.preferences.store import Judgement, JudgementStore
+from tests.preferences.hand_made import COUNT, REGIONS, HandMade, dataset
+
+QUESTIONS = 2 * COUNT
+
+
+class Counting(OracleAnnotator):
+    """An oracle that remembers what it was asked."""
+
+    def __init__(self, **settings) -> None:
+        super().__init__(**settings)
+        self.views: list[RegionView] = []
+
+    def judge(self, view: RegionView):
+        self.views.append(view)
+        return super().judge(view)
+
+
+@pytest.fixture
+def build(tmp_path) -> Callable[..., Feedback]:
+    """A handler on two images of six regions; what is on disk is there for the next one too."""
+
+    def make(annotator: Annotator | None, every: int = 0, labels: bool = True, **settings) -> Feedback:
+        images = dataset(tmp_path, labels=labels)
+        asks = Questionnaire(images, HandMade(), tmp_path / "candidates", REGIONS, strategy="random", **settings)
+        policy = nn.Linear(1, 1, bias=False)
+        nn.init.zeros_(policy.weight)
+        training = CacheDataset([], lambda item: item, progress=False)
+        return Feedback(training, asks, tmp_path / "new" / "store.sqlite", annotator, {"policy": policy}, every)
+
+    return make
+
+
+def run(feedback: Feedback, epochs: int = 1, start: int = 0) -> list[list[dict]]:
+    """Train, adding 1 to the policy's weight in each epoch; the items of each. ``start``: epochs of a run before."""
+    seen = []
+
+    def step(_engine: Engine, _batch: None) -> None:
+        seen.append(list(feedback.dataset.data))
+        with torch.no_grad():
+            feedback.networks["policy"].weight.add_(1)
+
+    engine = Engine(step)
+    if start:
+        engine.load_state_dict({"iteration": start, "epoch_length": 1, "max_epochs": epochs})
+    feedback.attach(engine)
+    feedback.metrics = engine.state.metrics
+    engine.run([None], max_epochs=epochs)
+    return seen
+
+
+def records(feedback: Feedback) -> list[Judgement]:
+    with JudgementStore(feedback.store, create=False) as store:
+        return store.history()
+
+
+def judged(items: list[dict]) -> list[tuple[str, int, int]]:
+    """Candidates file within its folder, region and winner of all judgements of items."""
+    return sorted(
+        ("/".join(Path(item[K.CANDIDATES_FILE]).parts[-2:]), index, winner)
+        for item in items
+        for _, index, winner in item[K.JUDGEMENTS]
+    )
+
+
+def test_the_oracles_answers_fill_store_and_data_set(build) -> None:
+    feedback = build(OracleAnnotator(seconds=2.5))
+    (items,) = run(feedback)
+    right = [(f"candidates/{name}.npy.npz", i, i % 3) for name in "ab" for i in range(COUNT)]
+    assert judged(items) == right
+    assert {(j.question.index, j.answer) for j in records(feedback)} == {(i, i % 3) for i in range(COUNT)}
+    assert {(j.annotator, j.seconds) for j in records(feedback)} == {("oracle:noise=0", 2.5)}
+    assert feedback.metrics == {
+        "feedback/questions": QUESTIONS,
+        "feedback/judged": QUESTIONS,
+        "feedback/seconds": 2.5 * QUESTIONS,
+    }
+    assert len(feedback.dataset) == 2 and feedback.dataset[0] == items[0]
+
+
+def test_annotators_see_image_truth_and_region(build) -> None:
+    oracle = Counting()
+    run(build(oracle))
+    assert len(oracle.views) == QUESTIONS
+    for view in oracle.views:
+        np.testing.assert_array_equal(view.truth, view.image > 0)
+        assert view.region.sum() == 64
+        right = [k for k, mask in enumerate(view.candidates) if (mask == view.truth)[view.region].all()]
+        assert len(right) == 1
+
+
+def test_a_second_start_asks_nothing_twice(build) -> None:
+    first, oracle = build(OracleAnnotator()), Counting()
+    (items,) = run(first)
+    second = build(oracle)
+    assert run(second) == [items]
+    assert oracle.views == [] and second.questionnaire.maker.made == []
+    assert len(records(second)) == QUESTIONS
+
+
+def test_another_annotator_is_asked_and_does_not_hear_the_first(build) -> None:
+    run(build(OracleAnnotator()))
+    wrong = build(OracleAnnotator(noise=1.0))
+    (items,) = run(wrong)
+    assert all(winner != index % 3 for _, index, winner in judged(items))
+    assert len(records(wrong)) == 2 * QUESTIONS
+
+
+def test_a_budget_asks_the_ceiling_of_its_share(build) -> None:
+    oracle = Counting()
+    (items,) = run(build(oracle, budget=0.15))
+    assert len(oracle.views) == len(judged(items)) == 2  # of 12
+
+
+def test_a_smaller_budget_learns_from_no_more_than_it_paid_for(build) -> None:
+    run(build(OracleAnnotator()))
+    later = build(OracleAnnotator(), budget=0.25)
+    (items,) = run(later)
+    assert len(judged(items)) == later.metrics["feedback/questions"] == 3
+
+
+def test_skipped_questions_cost_time_and_teach_nothing(build) -> None:
+    feedback = build(OracleAnnotator(abstain=0.5, seconds=1.0))
+    (items,) = run(feedback)
+    winners = [j for j in records(feedback) if j.answer != "skip"]
+    assert 0 < len(winners) < QUESTIONS
+    assert len(judged(items)) == feedback.metrics["feedback/judged"] == len(winners)
+    assert feedback.metrics["feedback/seconds"] == QUESTIONS
+
+
+def test_people_are_read_and_not_asked(build) -> None:
+    oracle = build(OracleAnnotator())
+    run(oracle)
+    ada, *_ = records(oracle)
+    with JudgementStore(oracle.store) as store:
+        store.add(Judgement(ada.question, 2, "person:ada", 4.0))
+    people = build(None)
+    (items,) = run(people)
+    assert judged(items) == [(f"candidates/{Path(ada.question.candidates_file).name}", ada.question.index, 2)]
+    assert people.metrics == {"feedback/questions": 1, "feedback/judged": 1, "feedback/seconds": 4.0}
+    assert people.questionnaire.maker.made == []
+
+
+def test_people_who_have_not_answered(build) -> None:
+    people = build(None)
+    with pytest.raises(DataError, match="no such store of judgements; open questions with configs"):
+        run(people)
+    run(build(OracleAnnotator()))
+    with pytest.raises(DataError, match="no judgement with a winner in 0 answers, nothing to learn"):
+        run(people)
+    assert people.questionnaire.maker.made == []
+
+
+def test_an_annotator_without_an_opinion(build) -> None:
+    with pytest.raises(DataError, match=f"no judgement with a winner in {QUESTIONS} answers"):
+        run(build(OracleAnnotator(abstain=1.0)))
+
+
+def test_the_oracle_misses_its_labels_before_anything_is_made(build) -> None:
+    with pytest.raises(DataError, match=r"a\.npy: has no label, which oracle:noise=0 needs"):
+        build(OracleAnnotator(), labels=False)
+    build(ContourAnnotator(), labels=False)
+    build(None, labels=False)
+
+
+def test_contours_need_no_labels(build) -> None:
+    feedback = build(ContourAnnotator(margin=0.0), labels=False)
+    run(feedback)
+    assert {j.annotator.partition(":")[0] for j in records(feedback)} == {"evolution"}
+
+
+def test_online_rounds_judge_new_candidates_of_the_policy_as_it_is(build) -> None:
+    oracle = Counting()
+    feedback = build(oracle, every=2)
+    seen = run(feedback, epochs=5)
+    assert [len(items) for items in seen] == [2, 2, 4, 4, 6]
+    assert feedback.questionnaire.maker.made == [(f"{name}.npy", weight) for weight in (0, 2, 4) for name in "ab"]
+    folders = {Path(item[K.CANDIDATES_FILE]).parent.name for item in seen[-1]}
+    assert folders == {"candidates", "round_1", "round_2"}
+    assert len(oracle.views) == len(judged(seen[-1])) == 3 * QUESTIONS
+    assert feedback.metrics["feedback/questions"] == 3 * QUESTIONS
+
+
+def test_no_round_behind_the_last_epoch(build) -> None:
+    feedback = build(OracleAnnotator(), every=2)
+    run(feedback, epochs=4)
+    assert len(feedback.questionnaire.maker.made) == 4
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_a_resumed_run_repeats_no_question_and_forgets_no_round(build, every) -> None:
+    before = run(build(OracleAnnotator(), every=every), epochs=4)
+    oracle = Counting()
+    resumed = build(oracle, every=every)
+    (last,) = run(resumed, epochs=4, start=3)
+    assert oracle.views == [] and resumed.questionnaire.maker.made == []
+    assert judged(last) == judged(before[-1])
+
+
+def test_a_run_killed_between_an_epoch_and_its_round_makes_it_up(build) -> None:
+    run(build(OracleAnnotator(), every=2), epochs=2)  # ends before the round behind epoch 2
+    resumed = build(OracleAnnotator(), every=2)
+    seen = run(resumed, epochs=3, start=2)
+    assert [len(items) for items in seen] == [4]
+    assert {Path(item[K.CANDIDATES_FILE]).parent.name for item in seen[0]} == {"candidates", "round_1"}
+
+
+@pytest.mark.parametrize(("annotator", "every"), [(OracleAnnotator(), -1), (None, 2)])
+def test_rounds_that_cannot_be(build, annotator, every) -> None:
+    with pytest.raises(ValueError, match=f"feedback_every is {every}: 0, or a number of epochs and an annotator"):
+        build(annotator, every=every)

@@ -1,0 +1,59 @@
+import pytest
+
+from bundle.preferences.annotator_choice import ANNOTATORS, METHODS, answered_by_people, choose_annotator
+from bundle.preferences.annotators import ContourAnnotator, OracleAnnotator
+from bundle.preferences.store import Candidate, Judgement, JudgementStore, Question
+
+ORACLE, EVOLUTION = OracleAnnotator(), ContourAnnotator()
+QUESTION = Question(
+    "a.png", "h", "a.npz", (Candidate("x", "0"), Candidate("y", "1")), "image", 0, (0, 0, 9, 9), "m", 1.0
+)
+
+
+def choose(annotator: str, method: str, store="/nowhere/store.sqlite"):
+    return choose_annotator(annotator, method, store, ORACLE, EVOLUTION)
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A question that the oracle has answered."""
+    path = tmp_path / "store.sqlite"
+    with JudgementStore(path) as judgements:
+        judgements.open_questions([QUESTION])
+        judgements.add(Judgement(QUESTION, 1, ORACLE.name, 3.0))
+    return path
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_named_annotator_is_asked_whatever_the_method(method) -> None:
+    assert choose("oracle", method) is ORACLE
+    assert choose("evolution", method) is EVOLUTION
+    assert choose("people", method) is None
+
+
+def test_auto_is_contours_for_upo_and_the_oracle_where_no_person_answered(store) -> None:
+    assert choose("auto", "upo", store) is EVOLUTION
+    assert choose("auto", "lpo", store) is ORACLE
+    assert choose("auto", "slpo") is ORACLE
+
+
+def test_auto_is_people_once_one_answered_and_did_not_take_it_back(store) -> None:
+    with JudgementStore(store) as judgements:
+        judgements.add(Judgement(QUESTION, 0, "person:ada", 2.0))
+    assert choose("auto", "lpo", store) is None
+    assert choose("auto", "upo", store) is EVOLUTION
+    with JudgementStore(store) as judgements:
+        judgements.add(Judgement(QUESTION, "undo", "person:ada", 2.0))
+    assert choose("auto", "lpo", store) is ORACLE
+
+
+def test_looking_for_answers_makes_no_store(tmp_path) -> None:
+    assert not answered_by_people(tmp_path / "new.sqlite")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(ValueError, match=f"method is 'rlhf', expected one of {', '.join(METHODS)}"):
+        choose("auto", "rlhf")
+    with pytest.raises(ValueError, match=f"annotator is 'crowd', expected one of {', '.join(ANNOTATORS)}"):
+        choose("crowd", "lpo")

@@ -1,0 +1,105 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bundle import keys as K
+from bundle.errors import DataError
+from bundle.preferences.candidate_files import read_candidates
+from bundle.preferences.judged_items import judged_items, most_frequent
+from bundle.preferences.store import Candidate, Judgement, Question
+from tests.preferences.hand_made import REGIONS, candidates_of, dataset, truth_of, write
+
+
+@pytest.fixture
+def items(tmp_path) -> list[dict]:
+    """Images a and b, each with its file of candidates."""
+    found = dataset(tmp_path).data
+    for item in found:
+        image = Path(item[K.IMAGE])
+        write(image.with_suffix(".npz"), candidates_of(truth_of(np.load(image))), image)
+    return found
+
+
+def question(item: dict, index: int = 0) -> Question:
+    file = Path(item[K.IMAGE]).with_suffix(".npz")
+    made = read_candidates(file)
+    candidates = tuple(map(Candidate, made.made, made.sha256))
+    return Question(made.image, made.image_sha256, str(file), candidates, REGIONS, index, (0, 0, 8, 8), "model", 1.0)
+
+
+def votes(question: Question, *answers) -> list[Judgement]:
+    return [Judgement(question, answer, f"person:{i}", 1.0) for i, answer in enumerate(answers)]
+
+
+def test_judgements_are_put_together_by_image(items) -> None:
+    a, b = items
+    given = [*votes(question(a, 3), 2), *votes(question(b, 1), 0), *votes(question(a, 5), 1)]
+    first, second = judged_items(given, items)
+    assert first == {
+        K.IMAGE: a[K.IMAGE],
+        K.POINTS: a[K.POINTS],
+        K.POINT_LABELS: a[K.POINT_LABELS],
+        K.CANDIDATES_FILE: question(a).candidates_file,
+        K.JUDGEMENTS: [(REGIONS, 3, 2), (REGIONS, 5, 1)],
+    }
+    assert (second[K.IMAGE], second[K.JUDGEMENTS]) == (b[K.IMAGE], [(REGIONS, 1, 0)])
+
+
+@pytest.mark.parametrize(
+    ("answers", "winner"),
+    [
+        ([1, 1, 0], 1),
+        ([0, 2, 2, 1], 2),
+        ([1, 0], None),
+        ([0, 0, 1, 1, 2], None),
+        (["tie"], None),
+        (["tie", "tie", 1], None),
+        (["tie", 1, 1], 1),
+        (["skip"], None),
+        (["skip", "skip", 1], 1),
+    ],
+)
+def test_most_annotators_are_right(items, answers, winner) -> None:
+    found = judged_items(votes(question(items[0]), *answers), items)
+    assert [item[K.JUDGEMENTS] for item in found] == ([] if winner is None else [[(REGIONS, 0, winner)]])
+
+
+def test_most_frequent() -> None:
+    assert most_frequent([]) is None
+    assert most_frequent(["tie", 2, 2]) == 2
+
+
+def test_an_image_of_another_domain(items) -> None:
+    with pytest.raises(DataError, match=r"a\.npy: was judged, but is no training image of this domain"):
+        judged_items(votes(question(items[0]), 1), items[1:])
+
+
+def test_a_changed_image_is_refused(items) -> None:
+    given = votes(question(items[0]), 1)
+    np.save(items[0][K.IMAGE], np.zeros((24, 16), np.float32))
+    refuses(given, items, "a.npy changed since it was judged")
+
+
+def test_changed_candidates_are_refused(items) -> None:
+    image = Path(items[0][K.IMAGE])
+    given, masks = votes(question(items[0]), 1), candidates_of(truth_of(np.load(image)))
+    masks[2, 5, 7] ^= True
+    write(image.with_suffix(".npz"), masks, image)
+    refuses(given, items, "candidate 2 of image")
+    write(image.with_suffix(".npz"), masks[:2], image)
+    refuses(given, items, "2 candidates of image")
+    image.with_suffix(".npz").unlink()
+    refuses(given, items, "a.npz: no such file")
+
+
+def test_one_fresh_question_does_not_vouch_for_another(items) -> None:
+    old = replace(question(items[0], 1), image_sha256="another")
+    refuses([*votes(question(items[0]), 1), *votes(old, 1)], items, "changed since it was judged")
+
+
+def refuses(given: list[Judgement], items: list[dict], text: str) -> None:
+    with pytest.raises(DataError) as error:
+        judged_items(given, items)
+    assert text in str(error.value) and "\n" not in str(error.value)

@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+import torch
+from monai.transforms import Compose, RandFlipd, RandRotate90d, RandWeightedCropd, SpatialPadd
+
+from bundle import keys as K
+from bundle.losses.preference import PreferenceLoss
+from bundle.transforms.judgements import GatherWinnersd, LoadJudgementsd, judgement_maps
+from tests.preferences.hand_made import BLOCK, SHAPE, candidates_of, write
+
+TRUTH = np.random.default_rng(0).random(SHAPE) < 0.5
+MASKS = candidates_of(TRUTH)  # in block b of 8 x 8 pixels candidate b % 3 is the truth
+JUDGEMENTS = [("grid:8", 4, 1), ("grid:8", 0, 0), ("grid:8", 5, 0)]  # the last judge was wrong
+WINNER_OF_BLOCK = {4: 1, 0: 0, 5: 0}
+MAPS = [K.IMAGE, K.CANDIDATES, K.REGIONS, K.WINNERS, K.JUDGED]
+
+
+def item(tmp_path, judgements=JUDGEMENTS, masks=MASKS) -> dict:
+    """Its image numbers the pixels from 1, so that each can be found again."""
+    number = torch.arange(1.0, TRUTH.size + 1).view(1, *SHAPE)
+    file = write(tmp_path / "a.npz", masks)
+    image = torch.cat((number, torch.zeros(2, *SHAPE)))
+    return {K.IMAGE: image, K.CANDIDATES_FILE: str(file), K.JUDGEMENTS: judgements}
+
+
+def crop(size: tuple[int, int]) -> Compose:
+    """What the configuration does to an item behind LoadJudgementsd."""
+    return Compose(
+        [
+            SpatialPadd(MAPS, spatial_size=size),
+            RandWeightedCropd(MAPS, w_key=K.JUDGED, spatial_size=size),
+            RandFlipd(MAPS, prob=0.5, spatial_axis=0),
+            RandFlipd(MAPS, prob=0.5, spatial_axis=1),
+            RandRotate90d(MAPS, prob=0.5, max_k=3),
+            GatherWinnersd(max_regions=4),
+        ]
+    )
+
+
+def test_maps_say_which_region_and_which_winner() -> None:
+    regions, winners = judgement_maps(MASKS, JUDGEMENTS)
+    expected = np.zeros((2, *SHAPE), np.int32)
+    for number, (_, block, winner) in enumerate(JUDGEMENTS, start=1):
+        expected[:, block == BLOCK] = np.array([[number], [winner + 1]])
+    np.testing.assert_array_equal((regions, winners), expected)
+
+
+def test_of_overlapping_regions_the_later_one_counts() -> None:
+    regions, winners = judgement_maps(MASKS, [("image", 0, 2), ("grid:8", 3, 1)])
+    np.testing.assert_array_equal(regions, np.where(BLOCK == 3, 2, 1))
+    np.testing.assert_array_equal(winners, np.where(BLOCK == 3, 2, 3))
+
+
+def test_an_item_gets_its_maps(tmp_path) -> None:
+    loaded = LoadJudgementsd(max_candidates=3)(item(tmp_path))
+    assert set(loaded) == set(MAPS)
+    np.testing.assert_array_equal(loaded[K.CANDIDATES], MASKS)
+    assert loaded[K.CANDIDATES].dtype == torch.float32
+    judged = np.isin(BLOCK, list(WINNER_OF_BLOCK))
+    np.testing.assert_array_equal(loaded[K.JUDGED][0], judged)
+    np.testing.assert_array_equal(loaded[K.REGIONS][0] > 0, judged)
+
+
+def test_crops_are_drawn_where_candidates_disagree(tmp_path) -> None:
+    masks = MASKS.copy()
+    masks[:, 4:] = True  # of all that was judged only the first four columns of block 0 are disputed
+    loaded = LoadJudgementsd(max_candidates=3)(item(tmp_path, masks=masks))
+    np.testing.assert_array_equal(loaded[K.JUDGED][0], (BLOCK == 0) & (np.arange(SHAPE[0]) < 4)[:, None])
+
+
+@pytest.mark.parametrize("size", [(16, 8), (16, 16), (32, 32)], ids=["crop", "crop one way", "pad"])
+def test_a_winner_stays_with_its_pixels(tmp_path, size) -> None:
+    loaded = LoadJudgementsd(max_candidates=3)(item(tmp_path))
+    augment, seen = crop(size).set_random_state(0), set()
+    for _ in range(20):
+        (out,) = augment(loaded)
+        number, regions, winners = out[K.IMAGE][0].long(), out[K.REGIONS], out[K.WINNERS]
+        assert regions.dtype == winners.dtype == torch.long
+        assert winners.shape == (4,) and regions.shape == number.shape
+        real = number > 0
+        assert (regions[~real] == -1).all()
+        block = torch.from_numpy(BLOCK.flatten())[number[real] - 1]
+        np.testing.assert_array_equal(out[K.CANDIDATES][:, real], MASKS.reshape(3, -1)[:, number[real] - 1])
+        here = {(b, r) for b, r in zip(block.tolist(), regions[real].tolist(), strict=True)}
+        judged = {b: r for b, r in here if b in WINNER_OF_BLOCK}
+        assert len(judged) == len([b for b, _ in here if b in WINNER_OF_BLOCK])  # a block is one region
+        assert {b: int(winners[r]) for b, r in judged.items()} == {b: WINNER_OF_BLOCK[b] for b in judged}
+        assert {r for b, r in here if b not in WINNER_OF_BLOCK} <= {-1}
+        used = sorted(judged.values())
+        assert used == list(range(len(used)))
+        assert winners[len(used) :].tolist() == [-1] * (4 - len(used))
+        seen.add(tuple(number.flatten().tolist()))
+    assert len(seen) > 3
+
+
+def test_of_too_many_regions_the_largest_are_kept() -> None:
+    numbers = torch.tensor([[[5, 5, 5, 0, 0, 0], [7, 9, 9, 0, 0, 2]]])
+    winners = torch.tensor([[[1, 1, 1, 0, 0, 0], [2, 3, 3, 0, 0, 4]]])
+    out = GatherWinnersd(max_regions=2)({K.REGIONS: numbers, K.WINNERS: winners})
+    assert out[K.REGIONS].tolist() == [[0, 0, 0, -1, -1, -1], [-1, 1, 1, -1, -1, -1]]
+    assert out[K.WINNERS].tolist() == [0, 2]
+
+
+def test_a_crop_without_judgements_has_no_region() -> None:
+    nothing = torch.zeros(1, 4, 4, dtype=torch.int32)
+    out = GatherWinnersd(max_regions=3)({K.REGIONS: nothing, K.WINNERS: nothing})
+    assert (out[K.REGIONS] == -1).all()
+    assert out[K.WINNERS].tolist() == [-1] * 3
+
+
+def test_added_candidates_are_no_losers(tmp_path) -> None:
+    policy = torch.randn(1, 1, *SHAPE, generator=torch.Generator().manual_seed(0))
+    losses, losers = [], []
+    for count in (3, 8):
+        out = GatherWinnersd(max_regions=4)(LoadJudgementsd(max_candidates=count)(item(tmp_path)))
+        judged = tuple(out[key].unsqueeze(0) for key in (K.CANDIDATES, K.WINNERS, K.REGIONS))
+        assert judged[0].shape == (1, count, *SHAPE)
+        rewards = PreferenceLoss().rewards(policy, torch.zeros_like(policy), *judged)
+        losses.append(PreferenceLoss().loss_of(rewards))
+        losers.append(rewards.losers.sum().item())
+    assert losers == [5, 5]  # in block 5 candidates 0 and 1 are the same
+    torch.testing.assert_close(losses[0], losses[1])
+
+
+def test_candidates_that_do_not_belong_to_the_image(tmp_path) -> None:
+    spoiled = item(tmp_path)
+    spoiled[K.IMAGE] = spoiled[K.IMAGE][:, :-1]
+    with pytest.raises(ValueError, match=r"a\.npz: candidates of \(24, 16\) pixels, image of \(23, 16\)"):
+        LoadJudgementsd(max_candidates=3)(spoiled)
+    with pytest.raises(ValueError, match=r"a\.npz: 3 candidates, more than candidates_count 2"):
+        LoadJudgementsd(max_candidates=2)(item(tmp_path))
