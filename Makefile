@@ -3,14 +3,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-# make demo DATA=DIR SOURCE=vnc TARGET=lucchi-pp [SOURCE_PIXEL_SIZE=4.6] [TARGET_PIXEL_SIZE=5] [PIXEL_SIZE=20] [SEED=0] [RUN=runs/demo] [DOMAINS=DIR]
+# make demo DATA=DIR SOURCE=vnc TARGET=lucchi-pp [SOURCE_PIXEL_SIZE=4.6] [TARGET_PIXEL_SIZE=5] [PIXEL_SIZE=20] [SEED=0] [RUN=runs/demo] [DOMAINS=DIR] [STUDY=1]
 SEED ?= 0
 RUN ?= runs/demo
 PIXEL_SIZE ?= 20
 DEMO = --run $(RUN) --seed $(SEED) --pixel-size $(PIXEL_SIZE) \
   $(if $(DATA),--data $(DATA)) $(if $(SOURCE),--source $(SOURCE)) $(if $(TARGET),--target $(TARGET)) \
   $(if $(SOURCE_PIXEL_SIZE),--source-pixel-size $(SOURCE_PIXEL_SIZE)) \
-  $(if $(TARGET_PIXEL_SIZE),--target-pixel-size $(TARGET_PIXEL_SIZE)) $(if $(DOMAINS),--domains $(DOMAINS))
+  $(if $(TARGET_PIXEL_SIZE),--target-pixel-size $(TARGET_PIXEL_SIZE)) $(if $(DOMAINS),--domains $(DOMAINS)) $(if $(STUDY),--study)
 
 .PHONY: demo test lint bench
 
@@ -28,6 +28,7 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python scripts/benchmark.py decode --json runs/decode.json
+	$(BIN)/python scripts/benchmark.py preference_step --json runs/preference_step.json
 
 # torch first: of the packages that want it, some would pull a larger build.
 $(INSTALLED): pyproject.toml

@@ -1,4 +1,4 @@
-"""Run the whole way on a pair of domains: train on the source, adapt with 0, 15 and 100 % of the points, compare.
+"""Run the whole way on a pair of domains and compare: train on the source, adapt with points, learn from preferences.
 
 Without --data two synthetic domains are made. Every cell (a prepared domain, a trained network, an evaluation) is kept
 in the output folder; the same command run again goes on with what is missing.
@@ -7,15 +7,9 @@ in the output folder; the same command run again goes on with what is missing.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,10 +17,13 @@ sys.path.insert(0, str(ROOT))
 
 import pandas as pd  # noqa: E402
 
-from bundle.data.errors import DataError  # noqa: E402
 from bundle.data.json_files import read_json, write_json  # noqa: E402
 from bundle.data.preparation import Preparation, prepare_domain  # noqa: E402
 from bundle.data.synthetic import write_domain  # noqa: E402
+from bundle.errors import DataError  # noqa: E402
+from scripts.cells import CellError, Cells, stopwatch  # noqa: E402
+from scripts.noise_figure import write_noise_figure  # noqa: E402
+from scripts.preference_rows import NOISE, PREFERENCES, STUDY, PreferenceRow, in_order, read_cost  # noqa: E402
 from scripts.report import Row, write_overview, write_report  # noqa: E402
 
 PIXEL_SIZES = {"vnc": 4.6, "lucchi-pp": 5.0}
@@ -34,10 +31,6 @@ PIXEL_SIZES = {"vnc": 4.6, "lucchi-pp": 5.0}
 
 ADAPTATIONS = {"uda": None, "wda_15": "points_15.json", "wda_100": "points_100.json"}
 METRICS = ("dice", "iou", "aji", "pq")
-
-
-class CellError(RuntimeError):
-    """A command of the bundle failed; the message names its log."""
 
 
 @dataclass
@@ -53,8 +46,8 @@ class Demo:
         pixel_sizes: nanometres of the files of a domain, where they do not tell.
         pixel_size: nanometres to work at.
         seed: of everything.
-        jobs: cells at a time; the processor's cores are shared out among them.
-        overlay: config of the schedule, below ``configs``.
+        cells: runs the commands.
+        preferences: the rows that learn from preferences.
     """
 
     run: Path
@@ -65,22 +58,31 @@ class Demo:
     pixel_sizes: dict[str, float]
     pixel_size: float
     seed: int
-    jobs: int
-    overlay: str
+    cells: Cells
+    preferences: dict[str, PreferenceRow] = field(default_factory=lambda: PREFERENCES)
 
-    def execute(self) -> dict[str, dict[str, dict[str, float]]]:
-        """Make every cell that is missing; returns ``{row: {mode: {metric: mean}}}``."""
-        names = (self.source, self.target)
-        self._parallel("prepare", self.prepare, names)
-        self._parallel("train on", self.train_on, names)
-        self._parallel("adapt", self.adapt, tuple(ADAPTATIONS))
-        self._parallel("evaluate", self.evaluate, tuple(self.checkpoints()))
-        return {row: read_means(self.run / row / "metrics.csv") for row in self.checkpoints()}
+    def execute(self) -> list[Row]:
+        """Make every cell that is missing; returns the rows of the table, in its order."""
+        domains = (self.source, self.target)
+        starts = dict.fromkeys(row.start for row in self.preferences.values())
+        self.cells.parallel("prepare", self.prepare, domains)
+        self.cells.parallel("train on", self.train_on, domains)
+        self.cells.parallel("adapt", self.adapt, tuple(ADAPTATIONS))
+        self.cells.parallel("make candidates from", self.make_candidates, tuple(starts))
+        self.cells.parallel("learn preferences", self.prefer, tuple(self.preferences))
+        rows = in_order(("source_only", *ADAPTATIONS, "supervised"), self.preferences)
+        self.cells.parallel("evaluate", self.evaluate, rows)
+        return [self.row(name) for name in rows]
 
-    def checkpoints(self) -> dict[str, Path]:
-        """The network behind each row of the table, in the table's order."""
-        adapted = {row: self.run / f"{row}.pt" for row in ADAPTATIONS}
-        return {"source_only": self._trained(self.source), **adapted, "supervised": self._trained(self.target)}
+    def row(self, name: str) -> Row:
+        """Read what was measured of a row."""
+        cost = read_cost(self._store(name)) if name in self.preferences else {}
+        return Row(name, self.run / name, read_means(self.run / name / "metrics.csv"), cost)
+
+    def checkpoint(self, row: str) -> Path:
+        """The network behind a row of the table."""
+        trained = {"source_only": self.source, "supervised": self.target}
+        return self._trained(trained[row]) if row in trained else self.run / f"{row}.pt"
 
     def prepare(self, name: str) -> None:
         """Write the domain folder of a domain, unless it is there."""
@@ -106,29 +108,69 @@ class Demo:
     def train_on(self, name: str) -> None:
         """Train on a domain's masks: the source-only row of one direction, the supervised row of the other."""
         checkpoint = self._trained(name)
-        self._bundle(checkpoint, checkpoint, "training", ["source.json"], source_dir=self._domain(name))
+        self.cells.bundle(
+            checkpoint,
+            "training",
+            ("train.json", "source.json"),
+            checkpoint=checkpoint,
+            source_dir=self._domain(name),
+        )
 
     def adapt(self, row: str) -> None:
         """Adapt the source's network to the target."""
-        checkpoint = self.checkpoints()[row]
-        self._bundle(
-            checkpoint,
-            checkpoint,
+        self.cells.bundle(
+            self.checkpoint(row),
             "training",
-            [],
+            ("train.json", None),
+            checkpoint=self.checkpoint(row),
             source_dir=self._domain(self.source),
             dataset_dir=self._domain(self.target),
             points=ADAPTATIONS[row],
-            init_checkpoint=self._trained(self.source),
+            init_checkpoint=self.checkpoint("source_only"),
+        )
+
+    def make_candidates(self, start: str) -> None:
+        """Make the candidates that all rows share which start from the network of this one."""
+        store = self._candidates(start).with_suffix(".sqlite")
+        self.cells.bundle(
+            store,
+            "making_candidates",
+            ("inference.json", "candidates.json"),
+            checkpoint=self.checkpoint(start),
+            dataset_dir=self._domain(self.target),
+            points=ADAPTATIONS.get(start),
+            window="@crop_size",
+            store=store,
+            candidates_dir=self._candidates(start),
+        )
+
+    def prefer(self, row: str) -> None:
+        """Learn from preferences."""
+        given = self.preferences[row]
+        self.cells.bundle(
+            self.checkpoint(row),
+            "training",
+            ("train.json", "prefer.json"),
+            checkpoint=self.checkpoint(row),
+            dataset_dir=self._domain(self.target),
+            points=ADAPTATIONS.get(given.start),
+            init_checkpoint=self.checkpoint(given.start),
+            method=given.method,
+            budget=given.budget,
+            annotator=given.annotator,
+            noise=given.noise,
+            store=self._store(row),
+            candidates_dir=self._candidates(given.start),
+            pictures_dir=self.run / row,
         )
 
     def evaluate(self, row: str) -> None:
         """Score a network on the target's test split."""
-        self._bundle(
+        self.cells.bundle(
             self.run / row / "metrics.csv",
-            self.checkpoints()[row],
             "evaluating",
-            ["evaluate.json"],
+            ("train.json", "evaluate.json"),
+            checkpoint=self.checkpoint(row),
             source_dir=self._domain(self.source),
             dataset_dir=self._domain(self.target),
             output_dir=self.run / row,
@@ -140,53 +182,11 @@ class Demo:
     def _trained(self, name: str) -> Path:
         return self.domains / name / f"trained-seed{self.seed}.pt"
 
-    def _bundle(self, result: Path, checkpoint: Path, run_id: str, overlays: list[str], **options: object) -> None:
-        """Run a command of the bundle unless its result exists; its output goes to a log beside the result."""
-        if result.is_file():
-            return
-        result.parent.mkdir(parents=True, exist_ok=True)
-        log = result.with_suffix(".log")
-        files = [f"configs/{name}" for name in ("train.json", self.overlay, *overlays)]
-        options |= {
-            "checkpoint": checkpoint,
-            "pixel_size": self.pixel_size,
-            "seed": self.seed,
-            "work_dir": result.with_suffix(".work"),
-            "resume": True,
-        }
-        command = [sys.executable, "-m", "monai.bundle", "run", run_id, "--config_file", str(files)]
-        for key, value in options.items():
-            if value is not None:
-                command += [f"--{key}", str(value.resolve() if isinstance(value, Path) else value)]
-        threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
-        with log.open("w") as out:
-            out.write(" ".join(command) + "\n")
-            out.flush()
-            code = subprocess.call(
-                command, cwd=ROOT, stdout=out, stderr=out, env={**os.environ, "OMP_NUM_THREADS": threads}
-            )
-        if code != 0:
-            last = log.read_text(errors="replace").strip().splitlines()[-1]
-            raise CellError(f"{last} (exit status {code}, see {log})")
-        shutil.rmtree(result.with_suffix(".work"), ignore_errors=True)
+    def _candidates(self, start: str) -> Path:
+        return self.run / "candidates" / start
 
-    def _parallel(self, verb: str, work: Callable[[str], None], names: tuple[str, ...]) -> None:
-        with ThreadPoolExecutor(self.jobs) as pool:
-            for done in [pool.submit(self._timed, verb, work, name) for name in names]:
-                done.result()
-
-    def _timed(self, verb: str, work: Callable[[str], None], name: str) -> None:
-        with stopwatch() as seconds:
-            print(f"  {verb} {name} ...", flush=True)
-            work(name)
-        print(f"  {verb} {name}: done in {seconds():.0f} s", flush=True)
-
-
-@contextmanager
-def stopwatch() -> Iterator[Callable[[], float]]:
-    """Yield a function that tells the seconds since the start."""
-    start = time.monotonic()
-    yield lambda: round(time.monotonic() - start, 1)
+    def _store(self, row: str) -> Path:
+        return self.run / f"{row}.sqlite"
 
 
 def read_means(path: Path) -> dict[str, dict[str, float]]:
@@ -196,13 +196,24 @@ def read_means(path: Path) -> dict[str, dict[str, float]]:
     return {str(mode): {metric: float(row[metric]) for metric in METRICS} for mode, row in means.iterrows()}
 
 
-def format_table(rows: dict[str, dict[str, dict[str, float]]]) -> str:
-    """The rows as text, a line for each row and mode."""
-    lines = [f"{'':14}{'mode':14}" + "".join(f"{metric:>8}" for metric in METRICS)]
-    for name, modes in rows.items():
-        for mode, means in modes.items():
-            lines.append(f"{name:14}{mode:14}" + "".join(f"{means[metric]:8.3f}" for metric in METRICS))
+def format_table(rows: list[Row]) -> str:
+    """The rows as text, a line for each row and mode; the judgements stand in the first line of a row."""
+    width = max(len(row.name) for row in rows) + 2
+    lines = [f"{'':{width}}{'mode':14}" + "".join(f"{m:>8}" for m in METRICS) + f"{'judgements':>12}{'seconds':>9}"]
+    for row in rows:
+        cost = f"{row.cost['judgements']:12.0f}{row.cost['annotation_seconds']:9.0f}" if row.cost else ""
+        for mode, means in row.means.items():
+            lines.append(f"{row.name:{width}}{mode:14}" + "".join(f"{means[m]:8.3f}" for m in METRICS) + cost)
+            cost = ""
     return "\n".join(lines)
+
+
+def draw_noise(run: Path, rows: list[Row]) -> Path:
+    """Draw ``noise.png`` of a study: Dice of LPO against the annotator's noise."""
+    dice = {row.name: row.means["automatic"]["dice"] for row in rows}
+    by_noise = {0.0: dice["wda_15+lpo"], **{noise: dice[f"wda_15+lpo@{noise:g}"] for noise in NOISE}}
+    lines = {name: dice[name] for name in ("wda_15+image_dpo", "wda_15")}
+    return write_noise_figure(run / "noise.png", by_noise, lines)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -219,6 +230,7 @@ def parser() -> argparse.ArgumentParser:
     add("--domains", type=Path, help="folder of prepared domains and their own networks (default: RUN/domains)")
     add("--seed", type=int, default=0, help="of everything (default: 0)")
     add("--jobs", type=int, default=2, help="cells at a time (default: 2)")
+    add("--study", action="store_true", help="further rows: preferences without adaptation, and annotators that err")
     return options
 
 
@@ -242,8 +254,12 @@ def main() -> int:
         pixel_sizes={**sizes, **{name: size for name, size in given.items() if size is not None}},
         pixel_size=args.pixel_size,
         seed=args.seed,
-        jobs=args.jobs,
-        overlay="presets/cpu.json" if args.data else "tasks/synthetic.json",
+        cells=Cells(
+            overlay="presets/cpu.json" if args.data else "tasks/synthetic.json",
+            common={"pixel_size": args.pixel_size, "seed": args.seed},
+            jobs=args.jobs,
+        ),
+        preferences={**PREFERENCES, **(STUDY if args.study else {})},
     )
     print(f"{source} -> {target} in {args.run}", flush=True)
     try:
@@ -254,11 +270,13 @@ def main() -> int:
         return 1
     before = read_json(run / "metrics.json") if (run / "metrics.json").is_file() else {"seconds": 0.0}
     total = round(before["seconds"] + seconds(), 1)
-    result = {"source": source, "target": target, "seed": args.seed, "rows": rows, "seconds": total}
-    write_json(run / "metrics.json", result)
-    table = [Row(name, run / name, means) for name, means in rows.items()]
-    report = write_report(run, f"{source} to {target}", table)
-    write_overview(run, table, ("source_only", "wda_15", "wda_100"))
+    means = {row.name: {**row.means, **row.cost} for row in rows}
+    write_json(
+        run / "metrics.json", {"source": source, "target": target, "seed": args.seed, "rows": means, "seconds": total}
+    )
+    noise = draw_noise(run, rows) if args.study else None
+    report = write_report(run, f"{source} to {target}", rows, judged="wda_15+lpo", noise=noise)
+    write_overview(run, rows, ("source_only", "wda_15", "wda_15+lpo"))
     print(f"\n{format_table(rows)}\n\n{total:.0f} seconds; pictures: {report}")
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jinja2
@@ -23,20 +23,26 @@ class Row:
         name: of the row.
         folder: of its evaluation, with ``pictures/`` in it.
         means: ``{mode: {metric: mean}}``.
+        cost: ``judgements`` and ``annotation_seconds`` of a row that learnt from preferences, else empty.
     """
 
     name: str
     folder: Path
     means: dict[str, dict[str, float]]
+    cost: dict[str, float] = field(default_factory=dict)
 
 
-def write_report(folder: Path, title: str, rows: list[Row]) -> Path:
+def write_report(
+    folder: Path, title: str, rows: list[Row], judged: str | None = None, noise: Path | None = None
+) -> Path:
     """Write ``report.html``, which holds its pictures itself and so can be sent by mail.
 
     Args:
         folder: where it goes.
         title: of the page.
         rows: of the table; the first row's evaluation provides the images and truths.
+        judged: row whose ``judgements.png`` is shown.
+        noise: figure of the annotators' errors, if there is one.
 
     Returns:
         The path of the page.
@@ -45,7 +51,17 @@ def write_report(folder: Path, title: str, rows: list[Row]) -> Path:
         loader=jinja2.FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=jinja2.StrictUndefined
     ).get_template(TEMPLATE.name)
     metrics = list(next(iter(rows[0].means.values())))
-    page = template.render(title=title, rows=rows, metrics=metrics, modes=MODES, images=_images(rows))
+    judgements = next((row.folder / "judgements.png" for row in rows if row.name == judged), None)
+    figures = {"judgements": judgements, "noise": noise}
+    page = template.render(
+        title=title,
+        rows=rows,
+        metrics=metrics,
+        modes=MODES,
+        images=_images(rows),
+        judged=judged,
+        **{name: _embedded(path) if path is not None and path.is_file() else None for name, path in figures.items()},
+    )
     path = folder / "report.html"
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.write_text(page, encoding="utf-8")

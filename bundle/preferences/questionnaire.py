@@ -170,6 +170,7 @@ class Questionnaire:
             store: file of the store.
         """
         questions = self.questions(self.make_candidates(networks))
+        Path(store).parent.mkdir(parents=True, exist_ok=True)
         with JudgementStore(store) as judgements:
             new = judgements.open_questions(questions)
         logger.info("%d questions in %s, %d of them new", len(questions), store, new)

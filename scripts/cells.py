@@ -1,0 +1,87 @@
+"""Commands of the bundle whose results are kept: what is there is not made again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class CellError(RuntimeError):
+    """A command of the bundle failed; the message names its log."""
+
+
+@dataclass
+class Cells:
+    """Runs commands, each of which ends with a file; one whose file exists is passed over.
+
+    Attributes:
+        overlay: config of the schedule, below ``configs`` or absolute.
+        common: settings of all commands.
+        jobs: cells at a time; the processor's cores are shared out among them.
+    """
+
+    overlay: str
+    common: dict[str, object]
+    jobs: int
+
+    def bundle(self, result: Path, run_id: str, configs: tuple[str, str | None], **options: object) -> None:
+        """Run a command of the bundle; its output goes to a log beside the result.
+
+        Args:
+            result: the file that it ends with.
+            run_id: what to run.
+            configs: a complete configuration and what is laid over it and over the schedule, below ``configs``.
+            options: further settings; those that are None are left to the configuration.
+
+        Raises:
+            CellError: it failed.
+        """
+        if result.is_file():
+            return
+        result.parent.mkdir(parents=True, exist_ok=True)
+        log, work = result.with_suffix(".log"), result.with_suffix(".work")
+        files = [str(Path("configs") / name) for name in (configs[0], self.overlay, configs[1]) if name]
+        command = [sys.executable, "-m", "monai.bundle", "run", run_id, "--config_file", str(files)]
+        for key, value in {**self.common, "work_dir": work, "resume": True, **options}.items():
+            if value is not None:
+                command += [f"--{key}", str(value.resolve() if isinstance(value, Path) else value)]
+        threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
+        with log.open("w") as out:
+            out.write(" ".join(command) + "\n")
+            out.flush()
+            code = subprocess.call(
+                command, cwd=ROOT, stdout=out, stderr=out, env={**os.environ, "OMP_NUM_THREADS": threads}
+            )
+        if code != 0:
+            last = log.read_text(errors="replace").strip().splitlines()[-1]
+            raise CellError(f"{last} (exit status {code}, see {log})")
+        shutil.rmtree(work, ignore_errors=True)
+
+    def parallel(self, verb: str, work: Callable[[str], None], names: Sequence[str]) -> None:
+        """Do the same work for several names, ``jobs`` at a time."""
+        with ThreadPoolExecutor(self.jobs) as pool:
+            for done in [pool.submit(self._timed, verb, work, name) for name in names]:
+                done.result()
+
+    def _timed(self, verb: str, work: Callable[[str], None], name: str) -> None:
+        with stopwatch() as seconds:
+            print(f"  {verb} {name} ...", flush=True)
+            work(name)
+        print(f"  {verb} {name}: done in {seconds():.0f} s", flush=True)
+
+
+@contextmanager
+def stopwatch() -> Iterator[Callable[[], float]]:
+    """Yield a function that tells the seconds since the start."""
+    start = time.monotonic()
+    yield lambda: round(time.monotonic() - start, 1)

@@ -1,0 +1,178 @@
+"""The demo on domains of a few pixels; its commands run in this process, for each start of Python takes seconds."""
+
+import json
+import shutil
+
+import monai.bundle
+import pytest
+from PIL import Image
+
+from bundle.preferences.store import JudgementStore
+from bundle.preflight import check_overrides, parse_command
+from scripts import cells as module
+from scripts.cells import CellError, Cells
+from scripts.demo import Demo, draw_noise, format_table, main, parser
+from scripts.noise_figure import write_noise_figure
+from scripts.preference_rows import PREFERENCES, STUDY, in_order
+from scripts.report import Row, write_overview, write_report
+from tests.integration.commands import ROOT, TINY
+
+SCHEDULE = {
+    **TINY,
+    "pixel_size": 20.0,
+    "source_epochs": 2,
+    "prefer_epochs": 1,
+    "epoch_length": 4,
+    "source_learning_rate": 3e-3,
+}
+ROWS = ["source_only", "uda", "wda_15", *PREFERENCES, "wda_100", "supervised"]
+
+
+def run_here(calls):
+    """In the place of ``subprocess.call``; remembers the files and settings of each command."""
+
+    def call(command, **_):
+        assert command[1:4] == ["-m", "monai.bundle", "run"]
+        settings = parse_command(command[5:])
+        calls.append(dict(settings))
+        files = settings.pop("config_file")
+        known = monai.bundle.ConfigParser()
+        known.read_config(files)
+        check_overrides(settings, known.get())
+        monai.bundle.run(command[4], config_file=files, logging_file=False, **settings)
+        return 0
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def finished(domain_pair, tmp_path_factory):
+    """A demo that ran, its rows, and its commands."""
+    folder = tmp_path_factory.mktemp("demo")
+    (folder / "tiny.json").write_text(json.dumps(SCHEDULE))
+    for name, prepared in domain_pair._asdict().items():
+        shutil.copytree(prepared, folder / "run" / "domains" / name / "seed0")
+    demo = Demo(
+        run=folder / "run",
+        domains=folder / "run" / "domains",
+        source="source",
+        target="target",
+        data=None,
+        pixel_sizes={},
+        pixel_size=20.0,
+        seed=0,
+        cells=Cells(str(folder / "tiny.json"), {"pixel_size": 20.0, "seed": 0}, jobs=1),
+    )
+    calls = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        patch.setattr(module.subprocess, "call", run_here(calls))
+        rows = demo.execute()
+    return demo, rows, calls
+
+
+def test_rows_and_what_they_cost(finished):
+    demo, rows, _ = finished
+    assert [row.name for row in rows] == ROWS
+    for row in rows:
+        assert row.means.keys() == {"automatic", "interactive"}
+        assert row.cost.keys() == ({"judgements", "annotation_seconds"} if row.name in PREFERENCES else set())
+    cost = {row.name: row.cost for row in rows if row.cost}
+    with JudgementStore(demo.run / "wda_15+lpo.sqlite") as store:
+        assert cost["wda_15+lpo"]["judgements"] == len(store.judgements(kind="oracle")) > 0
+    assert cost["wda_15+lpo"]["annotation_seconds"] == 3 * cost["wda_15+lpo"]["judgements"]
+    assert cost["wda_15+image_dpo"]["judgements"] <= 3
+    assert cost["wda_15+slpo_15"]["judgements"] < cost["wda_15+lpo"]["judgements"]
+    assert cost["wda_15+upo"]["annotation_seconds"] == 0 < cost["wda_15+upo"]["judgements"]
+
+
+def test_rows_share_the_candidates_that_were_made_first(finished):
+    demo, _, calls = finished
+    folder = demo.run / "candidates" / "wda_15"
+    with JudgementStore(folder.with_suffix(".sqlite")) as store:
+        opened = {question.candidates_file: question for question in store.questions()}
+    assert set(opened) <= {str(file) for file in folder.iterdir()} and len(list(folder.iterdir())) == 3
+    (making,) = [i for i, call in enumerate(calls) if "configs/candidates.json" in call["config_file"]]
+    learning = [i for i, call in enumerate(calls) if "configs/prefer.json" in call["config_file"]]
+    assert making < min(learning) and len(learning) == 4
+    for i in learning:
+        assert calls[i]["candidates_dir"] == calls[making]["candidates_dir"]
+        assert calls[i]["init_checkpoint"] == calls[making]["checkpoint"]
+    made = max(file.stat().st_mtime_ns for file in folder.iterdir())
+    assert made < folder.with_suffix(".sqlite").stat().st_mtime_ns  # no row made them again
+
+
+def test_nothing_is_made_twice(finished, monkeypatch, capsys):
+    demo, rows, _ = finished
+    monkeypatch.setattr(module.subprocess, "call", lambda *_, **__: pytest.fail("a cell ran again"))
+    assert demo.execute() == rows
+
+
+def test_a_folder_of_before_preferences_goes_on(finished, monkeypatch, tmp_path):
+    """What the demo without stage 2 left: stage 2 is made, nothing else."""
+    demo, _, _ = finished
+    wanted = []
+    for name in ("uda", "wda_15", "wda_100", "source_only", "supervised"):
+        shutil.copytree(demo.run / name, tmp_path / name)
+        if (demo.run / f"{name}.pt").is_file():
+            shutil.copy(demo.run / f"{name}.pt", tmp_path)
+
+    def pretend(command, **_):
+        wanted.append(command[4])
+        return 1
+
+    monkeypatch.setattr(module.subprocess, "call", pretend)
+    older = Demo(**{**vars(demo), "run": tmp_path})
+    for file in (tmp_path / "candidates").glob("*"):
+        file.unlink()
+    with pytest.raises(CellError, match=r"exit status 1, see .*/candidates/wda_15.log"):
+        older.execute()
+    assert wanted == ["making_candidates"]
+
+
+def test_table_report_and_pictures(finished, tmp_path):
+    demo, rows, _ = finished
+    lines = format_table(rows).splitlines()
+    assert len(lines) == 1 + 2 * len(rows)
+    assert lines[0].split()[-2:] == ["judgements", "seconds"]
+    (first, second) = (line.split() for line in lines if line.startswith("wda_15+lpo"))
+    assert first[1] == "automatic" and [float(v) for v in first[-2:]] == [round(v) for v in rows[6].cost.values()]
+    assert second[1] == "interactive" and len(second) == 6
+    with Image.open(demo.run / "wda_15+lpo" / "judgements.png") as picture:
+        assert picture.width == 1600
+    noise = write_noise_figure(tmp_path / "noise.png", {0.0: 0.8, 0.1: 0.7}, {"a": 0.6, "b": 0.5})
+    page = write_report(tmp_path, "title", rows, judged="wda_15+lpo", noise=noise).read_text()
+    assert "What was judged" in page and "Annotators that err" in page and page.count("<td>wda_15+lpo</td>") == 1
+    plain = write_report(tmp_path, "title", rows[:3], judged="wda_15+lpo").read_text()
+    assert "What was judged" not in plain and "Annotators that err" not in plain
+    assert write_overview(tmp_path, rows, ("source_only", "wda_15+lpo")).is_file()
+
+
+def test_metrics_file_of_the_program(finished, monkeypatch, capsys):
+    demo, rows, _ = finished
+    monkeypatch.setattr(module.subprocess, "call", lambda *_, **__: pytest.fail("a cell ran again"))
+    options = {"data": demo.run, "source": "source", "target": "target", "run": demo.run}
+    monkeypatch.setattr(
+        "sys.argv", ["demo.py", *(p for name, value in options.items() for p in (f"--{name}", str(value)))]
+    )
+    (demo.run / "metrics.json").write_text(json.dumps({"rows": {}, "seconds": 100.0}))
+    assert main() == 0
+    content = json.loads((demo.run / "metrics.json").read_text())
+    assert content.keys() == {"source", "target", "seed", "rows", "seconds"} and content["seconds"] >= 100
+    assert list(content["rows"]) == ROWS
+    assert content["rows"]["uda"].keys() == {"automatic", "interactive"}
+    learnt = content["rows"]["wda_15+lpo"]
+    assert learnt.keys() == {"automatic", "interactive", "judgements", "annotation_seconds"}
+    assert learnt["annotation_seconds"] == rows[6].cost["annotation_seconds"]
+    assert "What was judged" in (demo.run / "report.html").read_text() and (demo.run / "overview.png").is_file()
+    assert "wda_15+lpo" in capsys.readouterr().out
+
+
+def test_study_adds_rows(tmp_path):
+    rows = in_order(("source_only", "uda", "wda_15", "wda_100", "supervised"), {**PREFERENCES, **STUDY})
+    assert rows[:4] == ("source_only", "source_only+image_dpo", "source_only+lpo", "uda")
+    assert rows[-5:] == ("wda_15+lpo@0.1", "wda_15+lpo@0.2", "wda_15+lpo@0.3", "wda_100", "supervised")
+    table = [Row(name, tmp_path, {"automatic": {"dice": i / 20}}) for i, name in enumerate(rows)]
+    with Image.open(draw_noise(tmp_path, table)) as picture:
+        assert picture.width == 840
+    assert parser().parse_args(["--study"]).study and not parser().parse_args([]).study
