@@ -12,10 +12,6 @@ IN_PLANE = np.zeros((3, 3, 3), dtype=int)
 IN_PLANE[1] = 1
 
 
-QUANTILES = 7
-"""How many bars are tried."""
-
-
 def label_batch(mask: torch.Tensor) -> tuple[torch.Tensor, int]:
     """Number the 8-connected components of a batch.
 
@@ -56,16 +52,12 @@ class ExemplarBank(nn.Module):
     A few clicks cannot say which of the other predicted instances are wrong, but the clicked ones show what right
     ones look like. The teacher's features, averaged over an instance, are compared with those of the latest clicked
     instances of *other* images: its score is the mean cosine similarity to the nearest of them. Clicked instances
-    are scored alike. What scores below a bar is in doubt.
-
-    Clicks are a sample of what is right: if the share q of the clicked instances is below the bar, about so many of the
-    right ones without a click are. The bar is the highest one with q <= 1 - ``recall`` below which at least 2 q of the
-    latest instances without a click lie, so that at least half of what it doubts is wrong.
+    are scored alike, and the score that the share ``recall`` of them reaches is the bar for all others.
 
     Args:
         size: clicked instances to remember.
         neighbours: of which the similarity is averaged.
-        recall: smallest share of the clicked instances above the bar, in (0, 1]; 1 doubts least.
+        recall: share of the clicked instances above the bar, in (0, 1]; 1 doubts least.
 
     Raises:
         ValueError: when ``recall`` is out of range.
@@ -75,9 +67,8 @@ class ExemplarBank(nn.Module):
     exemplar_images: torch.Tensor
     others: torch.Tensor
     scores: torch.Tensor
-    other_scores: torch.Tensor
 
-    def __init__(self, size: int = 256, neighbours: int = 5, recall: float = 0.7) -> None:
+    def __init__(self, size: int = 256, neighbours: int = 5, recall: float = 0.8) -> None:
         super().__init__()
         if not 0 < recall <= 1:
             raise ValueError(f"recall must be in (0, 1], got {recall}")
@@ -89,7 +80,6 @@ class ExemplarBank(nn.Module):
         self.register_buffer("exemplar_images", torch.zeros(0, dtype=torch.long), persistent=False)
         self.register_buffer("others", torch.zeros(0), persistent=False)
         self.register_buffer("scores", torch.zeros(0), persistent=False)
-        self.register_buffer("other_scores", torch.zeros(0), persistent=False)
 
     def get_extra_state(self) -> dict[str, torch.Tensor]:
         """What the bank remembers, for a resumed run."""
@@ -128,16 +118,8 @@ class ExemplarBank(nn.Module):
             score = self._score(described, image_of)
             self._remember(described, image_of, clicked, score)
             if len(self.scores) >= 4 * self.neighbours:
-                doubtful[1:] = ~clicked & (score < self._bar())
+                doubtful[1:] = ~clicked & (score < self.scores.quantile(1 - self.recall))
         return doubtful[labels].unsqueeze(1)
-
-    def _bar(self) -> torch.Tensor:
-        """The score below which an instance is in doubt."""
-        q = torch.linspace(1 - self.recall, 0, QUANTILES, device=self.scores.device)
-        bars = self.scores.quantile(q)
-        below = (self.other_scores < bars[:, None]).float().mean(dim=1)
-        # The last, below which no clicked instance lies, passes always: 0 is at least 0.
-        return bars[(below >= 2 * q).int().argmax()]
 
     def _score(self, described: torch.Tensor, image_of: torch.Tensor) -> torch.Tensor:
         """Mean similarity (n,) to the nearest exemplars of other images; NaN where there are too few."""
@@ -159,7 +141,6 @@ class ExemplarBank(nn.Module):
         self.exemplar_images = _latest(self.exemplar_images, image_of[clicked], self.size)
         self.others = _latest(self.others, described, 4 * self.size)
         self.scores = _latest(self.scores, score[clicked & score.isfinite()], self.size)
-        self.other_scores = _latest(self.other_scores, score[~clicked & score.isfinite()], 4 * self.size)
 
 
 def _latest(old: torch.Tensor, new: torch.Tensor, size: int) -> torch.Tensor:

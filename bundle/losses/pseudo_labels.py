@@ -116,9 +116,11 @@ class PseudoLabeler(nn.Module):
         confidence: smallest max(p, 1-p) of an untrusted pixel that counts.
         low_threshold: smallest p of foreground connected to a click.
         click_radius: radius in pixels of what a click proves by itself.
-        peak_threshold: smallest density of an estimated point, as long as there are too few clicks to learn it from.
+        peak_threshold: smallest density of an estimated point.
         recall: share of the clicked instances that shall be found as estimated points. The clicks are a sample of all
-            instances, so the density that this share of them reaches is the threshold for the others (ours).
+            instances, so the density that this share of them reaches is the threshold for the others, where it is
+            above ``peak_threshold`` (ours): clicks show how much stricter one may be. A lower threshold finds more
+            false instances than true ones.
         peak_radius: half width of its non-maximum suppression, in pixels.
         density_sigma: standard deviation in pixels of the Gaussian drawn at a given click.
 
@@ -187,7 +189,7 @@ class PseudoLabeler(nn.Module):
         self.click_scores = torch.cat((self.click_scores.to(scores), scores))[-CLICK_MEMORY:]
         if len(self.click_scores) < CLICK_MEMORY // 4:
             return self.peak_threshold
-        return float(self.click_scores.quantile(1 - self.recall).clamp(0.2, 0.95))
+        return float(self.click_scores.quantile(1 - self.recall).clamp(self.peak_threshold, 0.95))
 
     def forward(
         self,

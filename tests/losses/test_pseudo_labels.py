@@ -260,11 +260,12 @@ def test_threshold_of_peaks_is_learned_from_clicks() -> None:
     spots = [(2 + 6 * i, 2 + 6 * j) for i in range(5) for j in range(8)]
     density, given = plane(), torch.cat((marks(*spots), plane()), dim=1)
     for n, (x, y) in enumerate(spots):
-        density[0, 0, x, y] = 0.3 + 0.01 * n
+        density[0, 0, x, y] = 0.5 + 0.01 * n
     few = torch.cat((marks(*spots[:5]), plane()), dim=1)
     assert PseudoLabeler(peak_threshold=0.5).threshold(density, few) == 0.5
-    # 80 % of 40 values from 0.30 to 0.69 lie above that at rank 0.2 * 39 = 7.8
-    assert labeler.threshold(density, given) == pytest.approx(0.378)
+    # 80 % of 40 values from 0.50 to 0.89 lie above that at rank 0.2 * 39 = 7.8
+    assert labeler.threshold(density, given) == pytest.approx(0.578)
+    assert PseudoLabeler(peak_threshold=0.7, peak_radius=1).threshold(density, given) == pytest.approx(0.7)
 
 
 @pytest.mark.parametrize(
