@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import jinja2
 import numpy as np
 from PIL import Image
+
+from bundle.replacing import replacing
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
 MODES = ("automatic", "interactive")
@@ -63,9 +64,8 @@ def write_report(
         **{name: _embedded(path) if path is not None and path.is_file() else None for name, path in figures.items()},
     )
     path = folder / "report.html"
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(page, encoding="utf-8")
     return path
 
 

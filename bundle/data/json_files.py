@@ -1,11 +1,11 @@
 """JSON files that are read with one-line errors and written whole or not at all."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from bundle.errors import DataError
+from bundle.replacing import replacing
 
 
 def read_json(path: str | Path) -> Any:
@@ -35,10 +35,5 @@ def write_json(path: str | Path, content: Any) -> None:
         path: the file; its folder must exist.
         content: what ``json.dumps`` takes.
     """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with replacing(Path(path)) as partial:
         partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

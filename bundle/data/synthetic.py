@@ -5,7 +5,6 @@ them, vesicles; then the microscope blurs it and adds noise. Every number comes 
 :class:`~bundle.data.synthetic_style.Style`, every random draw from one seeded generator.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from scipy.spatial import cKDTree
 
 from bundle.data.synthetic_style import STYLES, Style
 from bundle.errors import DataError
+from bundle.replacing import replacing
 
 Field = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -139,13 +139,9 @@ def _refuse_leftovers(split: Path, size: int) -> None:
 
 def _write_png(path: Path, array: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix is not .png, so a file left by a killed process is never read as an image.
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    # The temporary suffix is not .png, so a file left by a killed process is never read as an image.
+    with replacing(path) as partial:
         Image.fromarray(array).save(partial, format="PNG")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _noise(shape: tuple[int, int], sigma: float, rng: np.random.Generator) -> Field:

@@ -23,7 +23,8 @@ from bundle.handlers.evaluation_pictures import AGREED, FOREGROUND_CLICK, INVENT
 from bundle.inferers.prompted_sliding_window import PromptedSlidingWindowInferer
 from bundle.preferences.candidate_files import CandidateSet, read_candidates
 from bundle.preferences.regions import region_box
-from bundle.transforms.judgements import judgement_maps
+from bundle.replacing import replacing
+from bundle.transforms.judgements import judgement_maps, winners_together
 
 PICTURE = "judgements.png"
 WIDTH = 1600
@@ -82,9 +83,8 @@ class JudgementPictures:
         made = read_candidates(judged[K.CANDIDATES_FILE])
         figure = judgement_figure(image[0].numpy(), made, judged[K.JUDGEMENTS], self.segment(image), truth)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f".{PICTURE}.{os.getpid()}.partial")
-        figure.savefig(partial, format="png", dpi=DPI)
-        partial.replace(self.path)
+        with replacing(self.path) as partial:
+            figure.savefig(partial, format="png", dpi=DPI)
         engine.logger.info(f"drew {len(judged[K.JUDGEMENTS])} judged regions of {Path(made.image).name}: {self.path}")
 
     @torch.no_grad()
@@ -118,7 +118,7 @@ def judgement_figure(
         The figure, `WIDTH` pixels wide at `DPI`.
     """
     numbers, winners = judgement_maps(made.masks, judgements)
-    best = np.take_along_axis(made.masks, np.maximum(winners - 1, 0)[None], axis=0)[0]
+    best = winners_together(made.masks, winners)
     panels = [
         (f"regions judged: {len(judgements)}", gray(image)),
         (f"candidates: {len(made.masks)}", gray(image)),

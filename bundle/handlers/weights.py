@@ -12,6 +12,8 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from bundle.replacing import replacing
+
 
 class LoadWeights:
     """Load a network's weights before its engine starts.
@@ -93,12 +95,8 @@ def write_state(state: Any, path: Path) -> None:
         path: the file; its folder is made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with replacing(path) as partial:
         torch.save(state, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load_matching(network: nn.Module, state: Any, source: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.errors import DataError
+from bundle.replacing import replacing
 
 VERSION = 1
 TEXTS = ("image", "image_sha256", "model")
@@ -62,19 +62,13 @@ def write_candidates(path: str | Path, candidates: CandidateSet) -> None:
         raise ValueError(f"{path}: not written, for {problem}")
     about = {name: getattr(candidates, name) for name in TEXTS}
     about |= {"version": VERSION, "shape": candidates.masks.shape, "made": candidates.made}
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:  # given a name, numpy would add .npz to it
-            np.savez_compressed(
-                file,
-                about=np.array(json.dumps(about)),
-                masks=np.packbits(candidates.masks),
-                probability=np.rint(candidates.probability * 255).astype(np.uint8),
-            )
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(Path(path)) as partial, partial.open("wb") as file:  # given a name, numpy would add .npz to it
+        np.savez_compressed(
+            file,
+            about=np.array(json.dumps(about)),
+            masks=np.packbits(candidates.masks),
+            probability=np.rint(candidates.probability * 255).astype(np.uint8),
+        )
 
 
 def read_candidates(path: str | Path) -> CandidateSet:

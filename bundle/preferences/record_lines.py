@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from bundle.errors import DataError
 from bundle.preferences.records import Candidate, Judgement, Question, check_judgement, check_question, expect
+from bundle.replacing import replacing
 
 QUESTION_FIELDS = ("image", "image_sha256", "candidates_file", "candidates", "regions", "index", "region", "model")
 ANSWER_FIELDS = ("answer", "annotator", "seconds", "created_at", "uid")
@@ -26,14 +26,8 @@ def write_lines(path: str | Path, judgements: Iterable[Judgement]) -> None:
         path: file to write; its folder must exist.
         judgements: the records, in this order.
     """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.writelines(_write_record(judgement) + "\n" for judgement in judgements)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(Path(path)) as partial, partial.open("w", encoding="utf-8") as file:
+        file.writelines(_write_record(judgement) + "\n" for judgement in judgements)
 
 
 def read_lines(path: str | Path) -> Iterator[tuple[int, Judgement]]:

@@ -45,7 +45,7 @@ class LoadJudgementsd(MapTransform):
         if len(masks) > self.max_candidates:
             raise ValueError(f"{file}: {len(masks)} candidates, more than candidates_count {self.max_candidates}")
         regions, winners = judgement_maps(masks, d.pop(K.JUDGEMENTS))
-        best = np.take_along_axis(masks, np.maximum(winners - 1, 0)[None], axis=0)
+        best = winners_together(masks, winners)[None]
         filled = np.concatenate((masks, *[best] * (self.max_candidates - len(masks))))
         d[K.CANDIDATES] = torch.from_numpy(filled.astype(np.float32))
         d[K.REGIONS], d[K.WINNERS] = torch.from_numpy(regions[None]), torch.from_numpy(winners[None])
@@ -71,6 +71,19 @@ def judgement_maps(masks: np.ndarray, judgements: list[tuple[str, int, int]]) ->
         inside = splits[regions] == index
         numbers[inside], winners[inside] = number, winner + 1
     return numbers, winners
+
+
+def winners_together(masks: np.ndarray, winners: np.ndarray) -> np.ndarray:
+    """Put the winning masks together.
+
+    Args:
+        masks: candidates (K,X,Y) bool.
+        winners: (X,Y) of :func:`judgement_maps`.
+
+    Returns:
+        (X,Y) bool: at each pixel what the winner there says; where there is none, candidate 0.
+    """
+    return np.take_along_axis(masks, np.maximum(winners - 1, 0)[None], axis=0)[0]
 
 
 class GatherWinnersd(Transform):

@@ -56,6 +56,16 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
+def kill_after_first_epoch(line: list[str]) -> None:
+    """Start a training and kill it as soon as it says that its first epoch is complete."""
+    with subprocess.Popen(line, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as first:
+        for text in first.stdout:
+            if "Epoch[1] Complete" in text:
+                first.kill()
+                break
+    assert first.wait() == -9
+
+
 def call(arguments: list[str], timeout: float = 120) -> subprocess.CompletedProcess:
     """Run to the end in the repository root."""
     return subprocess.run(arguments, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=timeout)

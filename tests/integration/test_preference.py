@@ -3,7 +3,6 @@ import logging
 import math
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import mlflow
@@ -15,7 +14,7 @@ from bundle.preferences.annotator_choice import METHODS
 from bundle.preferences.candidate_files import read_candidates
 from bundle.preferences.regions import disputed, split_regions
 from bundle.preferences.store import Judgement, JudgementStore
-from tests.integration.commands import ROOT, call, command, environment, flags, run_here
+from tests.integration.commands import call, command, flags, kill_after_first_epoch, run_here
 from tests.integration.test_training import STATE, epochs, equal, read
 
 PREFER = ["configs/train.json", "configs/prefer.json"]
@@ -98,12 +97,7 @@ def test_answers_of_people_are_used_once_there_are_any(settings, tmp_path, caplo
 
 def test_killed_run_goes_on_without_asking_again(settings, tmp_path):
     line = command("run", "training", *flags(PREFER, **{**settings, "max_epochs": 3, "epoch_length": 6}))
-    with subprocess.Popen(line, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as first:
-        for text in first.stdout:
-            if "Epoch[1] Complete" in text:
-                first.kill()
-                break
-    assert first.wait() == -9
+    kill_after_first_epoch(line)
     assert not (tmp_path / "models" / "model.pt").exists()
     asked = [j.uid for j in history(tmp_path)]
 

@@ -1,13 +1,12 @@
 import logging
 import re
 import shutil
-import subprocess
 
 import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from tests.integration.commands import ADAPT, ROOT, SOURCE, TINY, call, command, environment, flags, run_here
+from tests.integration.commands import ADAPT, SOURCE, TINY, call, command, flags, kill_after_first_epoch, run_here
 
 STATE = "training_state.pt"
 
@@ -39,12 +38,7 @@ def epochs(log):
 
 def test_killed_run_goes_on_after_its_last_epoch(settings, tmp_path):
     line = command("run", "training", *flags(ADAPT, **{**settings, "max_epochs": 3, "epoch_length": 6}))
-    with subprocess.Popen(line, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as first:
-        for text in first.stdout:
-            if "Epoch[1] Complete" in text:
-                first.kill()
-                break
-    assert first.wait() == -9
+    kill_after_first_epoch(line)
     assert not (tmp_path / "models" / "adapted.pt").exists()
     assert read(tmp_path / "work" / STATE)["position"]["epoch"] == 1
 

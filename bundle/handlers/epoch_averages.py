@@ -1,0 +1,47 @@
+"""Averages over an epoch, in ``engine.state.metrics`` where loggers find them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from ignite.engine import Engine, Events
+
+
+class EpochAverages:
+    """Ignite handler that averages what a subclass reads of each iteration; absent is what was never counted.
+
+    Place it before the loggers.
+    """
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = defaultdict(float)
+        self.counts: dict[str, float] = defaultdict(float)
+
+    def sums_of(self, state: Any) -> Mapping[str, tuple[float, float]]:
+        """For each name a sum over the iteration's batch, and the number of what was summed."""
+        raise NotImplementedError(f"{type(self).__name__} must implement sums_of")
+
+    def attach(self, engine: Engine) -> None:
+        """Register on a trainer."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self.reset)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.report)
+
+    def reset(self, engine: Engine) -> None:
+        """On EPOCH_STARTED: forget the last epoch."""
+        self.sums.clear()
+        self.counts.clear()
+
+    def collect(self, engine: Engine) -> None:
+        """On ITERATION_COMPLETED: add a batch."""
+        for name, (total, count) in self.sums_of(engine.state).items():
+            self.sums[name] += total
+            self.counts[name] += count
+
+    def report(self, engine: Engine) -> None:
+        """On EPOCH_COMPLETED: write the averages."""
+        for name, count in self.counts.items():
+            if count > 0:
+                engine.state.metrics[name] = self.sums[name] / count
