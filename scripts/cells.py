@@ -7,10 +7,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,6 +19,19 @@ ROOT = Path(__file__).resolve().parents[1]
 
 class CellError(RuntimeError):
     """A command of the bundle failed; the message names its log."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something to do.
+
+    Attributes:
+        work: does it.
+        after: names of the tasks that it waits for.
+    """
+
+    work: Callable[[], None]
+    after: Sequence[str] = ()
 
 
 @dataclass
@@ -67,17 +81,37 @@ class Cells:
             raise CellError(f"{last} (exit status {code}, see {log})")
         shutil.rmtree(work, ignore_errors=True)
 
-    def parallel(self, verb: str, work: Callable[[str], None], names: Sequence[str]) -> None:
-        """Do the same work for several names, ``jobs`` at a time."""
-        with ThreadPoolExecutor(self.jobs) as pool:
-            for done in [pool.submit(self._timed, verb, work, name) for name in names]:
-                done.result()
+    def run(self, tasks: Mapping[str, Task]) -> None:
+        """Do every task once those that it waits for are done, ``jobs`` at a time.
 
-    def _timed(self, verb: str, work: Callable[[str], None], name: str) -> None:
-        with stopwatch() as seconds:
-            print(f"  {verb} {name} ...", flush=True)
-            work(name)
-        print(f"  {verb} {name}: done in {seconds():.0f} s", flush=True)
+        Args:
+            tasks: by name; of those that are ready the first named begins first.
+
+        Raises:
+            CellError: a task failed; those that run are waited for, no other is begun.
+        """
+        order = TopologicalSorter({name: task.after for name, task in tasks.items()})
+        order.prepare()
+        running: dict[Future[None], str] = {}
+        with ThreadPoolExecutor(self.jobs) as pool:
+            try:
+                while order.is_active():
+                    for name in sorted(order.get_ready(), key=list(tasks).index):
+                        running[pool.submit(timed, name, tasks[name].work)] = name
+                    for done in wait(running, return_when=FIRST_COMPLETED).done:
+                        done.result()
+                        order.done(running.pop(done))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+def timed(name: str, work: Callable[[], None]) -> None:
+    """Do a task and tell how long it took."""
+    with stopwatch() as seconds:
+        print(f"  {name} ...", flush=True)
+        work()
+    print(f"  {name}: done in {seconds():.0f} s", flush=True)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import argparse
 import shutil
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,7 +22,7 @@ from bundle.data.json_files import read_json, write_json  # noqa: E402
 from bundle.data.preparation import Preparation, prepare_domain  # noqa: E402
 from bundle.data.synthetic import write_domain  # noqa: E402
 from bundle.errors import DataError  # noqa: E402
-from scripts.cells import CellError, Cells, stopwatch  # noqa: E402
+from scripts.cells import CellError, Cells, Task, stopwatch  # noqa: E402
 from scripts.noise_figure import write_noise_figure  # noqa: E402
 from scripts.preference_rows import NOISE, PREFERENCES, STUDY, PreferenceRow, in_order, read_cost  # noqa: E402
 from scripts.report import Row, write_overview, write_report  # noqa: E402
@@ -63,16 +64,38 @@ class Demo:
 
     def execute(self) -> list[Row]:
         """Make every cell that is missing; returns the rows of the table, in its order."""
-        domains = (self.source, self.target)
-        starts = dict.fromkeys(row.start for row in self.preferences.values())
-        self.cells.parallel("prepare", self.prepare, domains)
-        self.cells.parallel("train on", self.train_on, domains)
-        self.cells.parallel("adapt", self.adapt, tuple(ADAPTATIONS))
-        self.cells.parallel("make candidates from", self.make_candidates, tuple(starts))
-        self.cells.parallel("learn preferences", self.prefer, tuple(self.preferences))
-        rows = in_order(("source_only", *ADAPTATIONS, "supervised"), self.preferences)
-        self.cells.parallel("evaluate", self.evaluate, rows)
-        return [self.row(name) for name in rows]
+        self.cells.run(self.tasks())
+        return [self.row(name) for name in self.rows]
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The rows of the table."""
+        return in_order(("source_only", *ADAPTATIONS, "supervised"), self.preferences)
+
+    def tasks(self) -> dict[str, Task]:
+        """All cells, each with those that it waits for; what most others wait for comes first."""
+        source, target = f"train on {self.source}", f"train on {self.target}"
+        trained = {
+            "source_only": source,
+            "supervised": target,
+            **{row: f"adapt {row}" for row in ADAPTATIONS},
+            **{row: f"learn preferences {row}" for row in self.preferences},
+        }
+        tasks = {}
+        for name in (self.source, self.target):
+            tasks[f"prepare {name}"] = Task(partial(self.prepare, name))
+            tasks[f"train on {name}"] = Task(partial(self.train_on, name), [f"prepare {name}"])
+        for row in ADAPTATIONS:
+            tasks[trained[row]] = Task(partial(self.adapt, row), [source, f"prepare {self.target}"])
+        for start in dict.fromkeys(row.start for row in self.preferences.values()):
+            after = [trained[start], f"prepare {self.target}"]
+            tasks[f"make candidates from {start}"] = Task(partial(self.make_candidates, start), after)
+        for row, given in self.preferences.items():
+            tasks[trained[row]] = Task(partial(self.prefer, row), [f"make candidates from {given.start}"])
+        for row in self.rows:
+            after = [trained[row], f"prepare {self.target}"]
+            tasks[f"evaluate {row}"] = Task(partial(self.evaluate, row), after)
+        return tasks
 
     def row(self, name: str) -> Row:
         """Read what was measured of a row."""
