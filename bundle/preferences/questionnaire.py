@@ -100,10 +100,18 @@ class Questionnaire:
         folder.mkdir(parents=True, exist_ok=True)
         files = [folder / f"{stem(path)}.npz" for path in self.images]
         missing = [i for i, file in enumerate(files) if not file.is_file()]
+        model, others = state_sha256(next(iter(networks.values()))), 0
         for i, file in enumerate(files):
-            if i not in missing and read_candidates(file).image_sha256 != file_sha256(self.images[i]):
+            if i in missing:
+                continue
+            there = read_candidates(file)
+            if there.image_sha256 != file_sha256(self.images[i]):
                 raise DataError(f"{file}: {self.images[i]} changed since these candidates were made; delete the file")
-        model = state_sha256(next(iter(networks.values()))) if missing else ""
+            others += there.model != model
+        if others:
+            logger.info(
+                "%d candidate files in %s are of another network, or of this one before it learnt", others, folder
+            )
         for i in tqdm(missing, desc="candidates", disable=not missing):
             self._make(i, networks, model, files[i])
         if missing:

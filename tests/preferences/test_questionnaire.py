@@ -42,6 +42,16 @@ def test_what_is_there_is_not_made_again(tmp_path) -> None:
     assert a.read_bytes() == before
 
 
+def test_candidates_of_another_network_are_told_apart(tmp_path, caplog) -> None:
+    asks = questionnaire(tmp_path)
+    with caplog.at_level("INFO"):
+        asks.make_candidates(NETWORKS)
+        asks.make_candidates(NETWORKS)
+        assert "another network" not in caplog.text
+        asks.make_candidates({"policy": nn.Linear(1, 1)})
+    assert f"2 candidate files in {asks.folder} are of another network" in caplog.text
+
+
 def test_another_folder_for_another_round(tmp_path) -> None:
     asks = questionnaire(tmp_path)
     files = asks.make_candidates(NETWORKS, tmp_path / "candidates" / "round_1")
