@@ -16,6 +16,8 @@ import pandas as pd  # noqa: E402
 from bundle.data.json_files import read_json  # noqa: E402
 from bundle.errors import DataError  # noqa: E402
 
+COST = ("judgements", "annotation_seconds")
+
 
 def read_runs(folders: Sequence[Path]) -> pd.DataFrame:
     """Read the results of ``scripts/demo.py``.
@@ -24,7 +26,8 @@ def read_runs(folders: Sequence[Path]) -> pd.DataFrame:
         folders: of comparisons.
 
     Returns:
-        A row for each pair, seed, row of the comparison and mode, with its metrics.
+        A row for each pair, seed, row of the comparison and mode, with its metrics; rows that learn from preferences
+        have ``judgements`` and ``annotation_seconds`` too.
 
     Raises:
         DataError: a folder has no ``metrics.json``.
@@ -34,9 +37,10 @@ def read_runs(folders: Sequence[Path]) -> pd.DataFrame:
         run = read_json(folder / "metrics.json")
         pair = f"{run['source']} -> {run['target']}"
         for row, modes in run["rows"].items():
+            cost = {name: modes.get(name) for name in COST}
             for mode, means in modes.items():
                 if isinstance(means, dict):
-                    records.append({"pair": pair, "row": row, "mode": mode, "seed": run["seed"], **means})
+                    records.append({"pair": pair, "row": row, "mode": mode, "seed": run["seed"], **means, **cost})
     return pd.DataFrame(records)
 
 
@@ -47,7 +51,8 @@ def format_runs(runs: pd.DataFrame) -> str:
         runs: of :func:`read_runs`.
 
     Returns:
-        Markdown. Each number is the mean over seeds; Dice is followed by that of each seed.
+        Markdown. Each number is the mean over seeds; Dice is followed by that of each seed. What an annotator gave
+        stands in the first line of a row.
     """
     parts = []
     for pair, of_pair in runs.groupby("pair", sort=False):
@@ -55,14 +60,18 @@ def format_runs(runs: pd.DataFrame) -> str:
         lines = [
             f"### {pair}, seeds {', '.join(map(str, seeds))}",
             "",
-            "| row | mode | Dice | each seed | IoU | AJI | PQ |",
-            "| --- | --- | --- | --- | --- | --- | --- |",
+            "| row | mode | Dice | each seed | IoU | AJI | PQ | judgements | a person's minutes |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         ]
+        told = set()
         for (row, mode), group in of_pair.groupby(["row", "mode"], sort=False):
             mean = group[["dice", "iou", "aji", "pq"]].mean()
             each = " / ".join(f"{value:.3f}" for value in group.sort_values("seed")["dice"])
             rest = " | ".join(f"{mean[metric]:.3f}" for metric in ("iou", "aji", "pq"))
-            lines.append(f"| {row} | {mode} | {mean['dice']:.3f} | {each} | {rest} |")
+            judgements, seconds = group[list(COST)].astype(float).mean()
+            cost = f"{judgements:.0f} | {seconds / 60:.0f}" if row not in told and judgements > 0 else " | "
+            told.add(row)
+            lines.append(f"| {row} | {mode} | {mean['dice']:.3f} | {each} | {rest} | {cost} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
