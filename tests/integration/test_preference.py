@@ -8,6 +8,7 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
+from monai.bundle import ConfigParser
 
 from bundle import preflight
 from bundle.preferences.annotator_choice import METHODS
@@ -73,6 +74,25 @@ def test_methods(settings, tmp_path, caplog, method, regions, budget, judge):
     assert len({j.question.id for j in asked}) == len(asked)
     events = list((tmp_path / "work" / "tensorboard").glob("events.out.tfevents.*"))
     assert events and events[0].stat().st_size > 100
+
+
+def test_the_less_is_known_the_smaller_the_steps(in_root):
+    rates = {}
+    for method in METHODS:
+        config = ConfigParser()
+        config.read_config(PREFER)
+        config["method"], config["prefer_learning_rate"] = method, 1e-3
+        rates[method] = config.get_parsed_content("learning_rate")
+    assert rates == pytest.approx({"lpo": 1e-3, "slpo": 3e-4, "upo": 1e-4, "image_dpo": 1e-3})
+
+
+def test_rate_warms_up_over_the_first_epoch(in_root):
+    config = ConfigParser()
+    config.read_config(PREFER)
+    config["prefer_epochs"], config["epoch_length"] = 2, 4
+    rate = config.get_parsed_content("train#lr_scheduler#lr_lambda")
+    assert [rate(0), rate(1), rate(3)] == pytest.approx([0.25, 0.5 * (7 / 8) ** 0.9, (5 / 8) ** 0.9])
+    assert rate(8) == 0 and all(rate(step) > rate(step + 1) for step in range(3, 8))
 
 
 def test_contours_need_no_labels(settings, tmp_path):
