@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from scripts.bundle_process import run_bundle
 
 
 class CellError(RuntimeError):
@@ -65,17 +64,12 @@ class Cells:
         result.parent.mkdir(parents=True, exist_ok=True)
         log, work = result.with_suffix(".log"), result.with_suffix(".work")
         files = [str(Path("configs") / name) for name in (configs[0], self.overlay, configs[1]) if name]
-        command = [sys.executable, "-m", "monai.bundle", "run", run_id, "--config_file", str(files)]
+        arguments = ["run", run_id, "--config_file", str(files)]
         for key, value in {**self.common, "work_dir": work, "resume": True, **options}.items():
             if value is not None:
-                command += [f"--{key}", str(value.resolve() if isinstance(value, Path) else value)]
-        threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
-        with log.open("w") as out:
-            out.write(" ".join(command) + "\n")
-            out.flush()
-            code = subprocess.call(
-                command, cwd=ROOT, stdout=out, stderr=out, env={**os.environ, "OMP_NUM_THREADS": threads}
-            )
+                arguments += [f"--{key}", str(value.resolve() if isinstance(value, Path) else value)]
+        log.write_text(f"python -m monai.bundle {shlex.join(arguments)}\n")
+        code = run_bundle(arguments, log, threads=max(1, (os.cpu_count() or 1) // self.jobs))
         if code != 0:
             last = log.read_text(errors="replace").strip().splitlines()[-1]
             raise CellError(f"{last} (exit status {code}, see {log})")
@@ -93,17 +87,16 @@ class Cells:
         order = TopologicalSorter({name: task.after for name, task in tasks.items()})
         order.prepare()
         running: dict[Future[None], str] = {}
+        ready: list[str] = []
         with ThreadPoolExecutor(self.jobs) as pool:
-            try:
-                while order.is_active():
-                    for name in sorted(order.get_ready(), key=list(tasks).index):
-                        running[pool.submit(timed, name, tasks[name].work)] = name
-                    for done in wait(running, return_when=FIRST_COMPLETED).done:
-                        done.result()
-                        order.done(running.pop(done))
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+            while order.is_active():
+                ready = sorted([*ready, *order.get_ready()], key=list(tasks).index)
+                while ready and len(running) < self.jobs:
+                    name = ready.pop(0)
+                    running[pool.submit(timed, name, tasks[name].work)] = name
+                for done in wait(running, return_when=FIRST_COMPLETED).done:
+                    done.result()
+                    order.done(running.pop(done))
 
 
 def timed(name: str, work: Callable[[], None]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from threading import Barrier
 
 import monai.bundle
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 from bundle.preferences.store import JudgementStore
 from bundle.preflight import check_overrides, parse_command
 from scripts import cells as module
-from scripts.cells import CellError, Cells
+from scripts.cells import CellError, Cells, Task
 from scripts.demo import Demo, draw_noise, format_table, main, parser
 from scripts.noise_figure import write_noise_figure
 from scripts.preference_rows import PREFERENCES, STUDY, in_order
@@ -29,17 +30,17 @@ ROWS = ["source_only", "uda", "wda_15", *PREFERENCES, "wda_100", "supervised"]
 
 
 def run_here(calls):
-    """In the place of ``subprocess.call``; remembers the files and settings of each command."""
+    """In the place of ``run_bundle``; remembers the files and settings of each command."""
 
-    def call(command, **_):
-        assert command[1:4] == ["-m", "monai.bundle", "run"]
-        settings = parse_command(command[5:])
+    def call(arguments, log, threads):
+        assert arguments[0] == "run"
+        settings = parse_command(arguments[2:])
         calls.append(dict(settings))
         files = settings.pop("config_file")
         known = monai.bundle.ConfigParser()
         known.read_config(files)
         check_overrides(settings, known.get())
-        monai.bundle.run(command[4], config_file=files, logging_file=False, **settings)
+        monai.bundle.run(arguments[1], config_file=files, logging_file=False, **settings)
         return 0
 
     return call
@@ -66,7 +67,7 @@ def finished(domain_pair, tmp_path_factory):
     calls = []
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
-        patch.setattr(module.subprocess, "call", run_here(calls))
+        patch.setattr(module, "run_bundle", run_here(calls))
         rows = demo.execute()
     return demo, rows, calls
 
@@ -104,7 +105,7 @@ def test_rows_share_the_candidates_that_were_made_first(finished):
 
 def test_nothing_is_made_twice(finished, monkeypatch, capsys):
     demo, rows, _ = finished
-    monkeypatch.setattr(module.subprocess, "call", lambda *_, **__: pytest.fail("a cell ran again"))
+    monkeypatch.setattr(module, "run_bundle", lambda *_, **__: pytest.fail("a cell ran again"))
     assert demo.execute() == rows
 
 
@@ -117,17 +118,53 @@ def test_a_folder_of_before_preferences_goes_on(finished, monkeypatch, tmp_path)
         if (demo.run / f"{name}.pt").is_file():
             shutil.copy(demo.run / f"{name}.pt", tmp_path)
 
-    def pretend(command, **_):
-        wanted.append(command[4])
+    def pretend(arguments, log, threads):
+        wanted.append(arguments[1])
         return 1
 
-    monkeypatch.setattr(module.subprocess, "call", pretend)
+    monkeypatch.setattr(module, "run_bundle", pretend)
     older = Demo(**{**vars(demo), "run": tmp_path})
     for file in (tmp_path / "candidates").glob("*"):
         file.unlink()
     with pytest.raises(CellError, match=r"exit status 1, see .*/candidates/wda_15.log"):
         older.execute()
     assert wanted == ["making_candidates"]
+
+
+def test_order_of_the_cells(finished):
+    demo, _, _ = finished
+    tasks = demo.tasks()
+    assert all(name in tasks for task in tasks.values() for name in task.after)
+    assert tasks["prepare source"].after == ()
+    assert set(tasks["adapt uda"].after) == {"train on source", "prepare target"}
+    assert "adapt wda_15" in tasks["make candidates from wda_15"].after
+    assert tasks["learn preferences wda_15+lpo"].after == ["make candidates from wda_15"]
+    assert {name for name in tasks if name.startswith("evaluate")} == {f"evaluate {row}" for row in ROWS}
+    assert "train on target" in tasks["evaluate supervised"].after
+
+
+def test_tasks_wait_for_each_other_and_run_side_by_side():
+    both, seen = Barrier(2, timeout=30), []
+    tasks = {
+        "last": Task(lambda: seen.append("last"), ["left", "right"]),
+        "left": Task(lambda: seen.append(both.wait() >= 0), ["first"]),
+        "right": Task(lambda: seen.append(both.wait() >= 0), ["first"]),
+        "first": Task(lambda: seen.append("first")),
+    }
+    Cells("", {}, jobs=2).run(tasks)
+    assert seen == ["first", True, True, "last"]
+
+
+def test_nothing_is_begun_after_a_failure():
+    seen = []
+
+    def fail():
+        raise CellError("broken (exit status 1, see a.log)")
+
+    tasks = {"one": Task(fail), "two": Task(lambda: seen.append("two"), ["one"]), "three": Task(lambda: seen.append(3))}
+    with pytest.raises(CellError, match="broken"):
+        Cells("", {}, jobs=1).run(tasks)
+    assert seen == []
 
 
 def test_table_report_and_pictures(finished, tmp_path):
@@ -150,7 +187,7 @@ def test_table_report_and_pictures(finished, tmp_path):
 
 def test_metrics_file_of_the_program(finished, monkeypatch, capsys):
     demo, rows, _ = finished
-    monkeypatch.setattr(module.subprocess, "call", lambda *_, **__: pytest.fail("a cell ran again"))
+    monkeypatch.setattr(module, "run_bundle", lambda *_, **__: pytest.fail("a cell ran again"))
     options = {"data": demo.run, "source": "source", "target": "target", "run": demo.run}
     monkeypatch.setattr(
         "sys.argv", ["demo.py", *(p for name, value in options.items() for p in (f"--{name}", str(value)))]
