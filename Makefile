@@ -29,6 +29,7 @@ lint: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python scripts/benchmark.py decode --json runs/decode.json
 	$(BIN)/python scripts/benchmark.py preference_step --json runs/preference_step.json
+	$(BIN)/python scripts/benchmark.py click --json runs/click.json --threads 2
 
 # torch first: of the packages that want it, some would pull a larger build.
 $(INSTALLED): pyproject.toml

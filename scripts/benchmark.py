@@ -2,6 +2,7 @@
 
 python scripts/benchmark.py decode --json runs/decode.json
 python scripts/benchmark.py preference_step --json runs/preference_step.json
+python scripts/benchmark.py click --json runs/click.json
 """
 
 import argparse
@@ -22,6 +23,7 @@ from bundle import keys as K
 from bundle.data.json_files import write_json
 from bundle.engines import PreferenceTrainer, SourceTrainer
 from bundle.engines.parts_trainer import PartsTrainer
+from bundle.inferers import ClickSession
 from bundle.networks import PromptableSegmenter
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,13 +45,17 @@ def parser() -> argparse.ArgumentParser:
     step.add_argument("--points", type=_positive, default=8, help="points of an image")
     _add_common(step, repeats=10)
     step.set_defaults(measure=measure_preference_step)
+    click = commands.add_parser("click", help="what a click costs: the mask after one more, and a full inference")
+    click.add_argument("--points", type=_positive, default=20, help="points that were there before")
+    _add_common(click, repeats=10, batch=1, size=1024)
+    click.set_defaults(measure=measure_click)
     return options
 
 
-def _add_common(command: argparse.ArgumentParser, repeats: int) -> None:
+def _add_common(command: argparse.ArgumentParser, repeats: int, batch: int = 8, size: int = 128) -> None:
     command.add_argument("--json", type=Path, required=True, metavar="FILE", help="where to write the results")
-    command.add_argument("--batch", type=_positive, default=8, help="images at once")
-    command.add_argument("--size", type=_positive, default=128, help="side of an image in pixels")
+    command.add_argument("--batch", type=_positive, default=batch, help="images at once")
+    command.add_argument("--size", type=_positive, default=size, help="side of an image in pixels")
     command.add_argument("--repeats", type=_positive, default=repeats, help="measurements of each kind")
     command.add_argument("--device", default="cpu", help="as torch names it")
     command.add_argument("--threads", type=_positive, default=1, help="of the CPU; one is calmest beside other work")
@@ -128,6 +134,47 @@ def measure_preference_step(options: argparse.Namespace) -> dict[str, Any]:
     )
     results = {"preference_ms": preference_ms, "supervised_ms": supervised_ms, "ratio": preference_ms / supervised_ms}
     return results | settings_of(options)
+
+
+@torch.inference_mode()
+def measure_click(options: argparse.Namespace) -> dict[str, Any]:
+    """Time a click somewhere in an open image until the mask is there, and the full inference of that image, in turn.
+
+    Args:
+        options: ``points``, ``size``, ``repeats``, ``device``, ``threads``; ``batch`` must be 1.
+
+    Returns:
+        Medians ``click_ms`` and ``full_ms`` in milliseconds, ``ratio``, how many clicks could be answered in the time
+        of a full inference, and the settings.
+
+    Raises:
+        ValueError: when ``size`` is no multiple of the network's stride, or ``batch`` is not 1.
+    """
+    if options.batch != 1:
+        raise ValueError(f"--batch {options.batch}: a click is on one image")
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    network = build_network(options.device, options.size)
+    config = ConfigParser()
+    config.read_config(ROOT / "configs" / "inference.json")
+    inferer = config.get_parsed_content("inferer")
+    image = torch.randn(1, options.size, options.size, device=options.device)
+    clicks = torch.zeros(2, options.size, options.size, device=options.device)
+    clicks.view(-1)[torch.randperm(clicks.numel())[: options.points]] = 1
+    session = ClickSession(network, inferer, image)
+    session.segment(clicks)
+
+    def click() -> torch.Tensor:
+        clicks.view(-1)[torch.randint(clicks.numel(), (1,))] = 1
+        return session.segment(clicks)
+
+    click_ms, full_ms = medians(
+        click,
+        lambda: inferer(torch.cat((image, clicks))[None], network),
+        repeats=options.repeats,
+        device=options.device,
+    )
+    return {"click_ms": click_ms, "full_ms": full_ms, "ratio": full_ms / click_ms, **settings_of(options)}
 
 
 def build_trainer(kind: type[PartsTrainer], network: PromptableSegmenter, overlay: str, **kwargs: Any) -> PartsTrainer:

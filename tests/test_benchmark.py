@@ -44,6 +44,22 @@ def test_preferences_cost_less_than_two_and_a_half_supervised_steps(tmp_path) ->
     assert results["ratio"] <= 2.5
 
 
+def test_a_click_costs_a_part_of_a_full_inference(tmp_path) -> None:
+    file = tmp_path / "click.json"
+    assert benchmark.main(["click", "--json", str(file), "--size", "512", "--points", "2", "--repeats", "3"]) == 0
+    results = json.loads(file.read_text())
+    assert (
+        results.items() >= {"size": 512, "points": 2, "repeats": 3, "device": "cpu", "threads": 1, "batch": 1}.items()
+    )
+    assert results["ratio"] == pytest.approx(results["full_ms"] / results["click_ms"])
+    assert results["ratio"] > 2
+
+
+def test_a_click_is_on_one_image(tmp_path, capsys) -> None:
+    assert benchmark.main(["click", "--json", str(tmp_path / "click.json"), "--batch", "2"]) == 2
+    assert "--batch 2: a click is on one image" in capsys.readouterr().err
+
+
 def test_a_step_of_either_stage_is_a_whole_one() -> None:
     """All that the parts of its loss concern is trained, and the reference is asked each time."""
     options = benchmark.parser().parse_args(

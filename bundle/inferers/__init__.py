@@ -1,3 +1,4 @@
+from .click_session import ClickSession
 from .prompted_sliding_window import PromptedSlidingWindowInferer
 
-__all__ = ["PromptedSlidingWindowInferer"]
+__all__ = ["ClickSession", "PromptedSlidingWindowInferer"]
