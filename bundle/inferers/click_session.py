@@ -49,10 +49,9 @@ class ClickSession:
         Raises:
             ValueError: when ``clicks`` has another shape, or more fall in one window than the network takes.
         """
-        if clicks.shape != (2, *self.image.shape[1:]):
-            raise ValueError(
-                f"clicks have the shape {tuple(clicks.shape)}, expected (2, *{tuple(self.image.shape[1:])})"
-            )
+        expected = (2, *self.image.shape[1:])
+        if clicks.shape != expected:
+            raise ValueError(f"clicks have the shape {tuple(clicks.shape)}, expected {expected}")
         self._network.rewind()
         return self._inferer(torch.cat((self.image, clicks.to(self.image)))[None], self._network)[0]
 
