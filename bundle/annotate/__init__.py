@@ -1,0 +1,1 @@
+"""The web page where a person clicks points and picks the best candidate."""

@@ -1,0 +1,44 @@
+"""How much annotators agree, beyond what chance would give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import combinations
+from typing import Any
+
+from sklearn.metrics import cohen_kappa_score
+
+from bundle.preferences.store import Judgement
+
+
+def agreements(judgements: Iterable[Judgement]) -> list[dict[str, Any]]:
+    """Compare annotators two by two (Cohen's kappa, doi:10.1177/001316446002000104, by scikit-learn).
+
+    Args:
+        judgements: those that count. A skipped question was not answered.
+
+    Returns:
+        For each pair with common questions ``annotators`` (two names), ``questions`` (how many both answered),
+        ``same`` (share of equal answers) and ``kappa`` in [-1,1], None where both gave one and the same answer
+        throughout, for which it is not defined.
+    """
+    answers: dict[str, dict[str, str]] = {}
+    for judgement in judgements:
+        if judgement.answer != "skip":
+            answers.setdefault(judgement.annotator, {})[judgement.question.id] = str(judgement.answer)
+    found = []
+    for one, other in combinations(sorted(answers), 2):
+        common = sorted(answers[one].keys() & answers[other].keys())
+        if not common:
+            continue
+        a, b = ([answers[name][question] for question in common] for name in (one, other))
+        defined = len({*a, *b}) > 1
+        found.append(
+            {
+                "annotators": [one, other],
+                "questions": len(common),
+                "same": sum(x == y for x, y in zip(a, b, strict=True)) / len(common),
+                "kappa": float(cohen_kappa_score(a, b)) if defined else None,
+            }
+        )
+    return found

@@ -1,0 +1,168 @@
+"""Clicking: images, the clicks on them, and the masks that these give."""
+
+from __future__ import annotations
+
+import io
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Lock, RLock
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from bundle import keys as K
+from bundle.data.domains import DATALIST, SPLITS, read_datalist
+from bundle.data.image_files import read_header, stem
+from bundle.data.points import Clicks, check_inside, read_points, write_points
+from bundle.errors import DataError
+from bundle.inferers import ClickSession, PromptedSlidingWindowInferer
+from bundle.networks.promptable_segmenter import PromptableSegmenter
+
+
+class Clicker:
+    """The images of one split of a domain folder, opened one after another.
+
+    Args:
+        folder: domain folder; images that lie outside of it are refused.
+        split: ``training``, ``validation`` or ``test``.
+        points: points file, in the folder; made when clicks are first saved.
+        load: reads and normalises an image, to (1,X,Y).
+        network: the network, in evaluation mode.
+        inferer: how images are cut into windows.
+        threshold: of the foreground probability.
+        sessions: images whose features are kept at a time.
+
+    Raises:
+        DataError: the folder, an image or the points file cannot be used.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        split: str,
+        points: str,
+        load: Callable[[str], torch.Tensor],
+        network: PromptableSegmenter,
+        inferer: PromptedSlidingWindowInferer,
+        threshold: float = 0.5,
+        sessions: int = 2,
+    ) -> None:
+        self.folder = folder.resolve()
+        self.points = inside(self.folder, self.folder / points)
+        datalist = read_datalist(self.folder)
+        self.names = [entry[K.IMAGE] for entry in datalist[split]]
+        if not self.names:
+            raise DataError(f"{self.folder / DATALIST}: no images in the split {split!r}")
+        self.paths = [inside(self.folder, self.folder / name) for name in self.names]
+        self.sizes = [read_header(path).size for path in self.paths]
+        self._known = [entry[K.IMAGE] for name in SPLITS for entry in datalist[name]]
+        self._load = load
+        self._network = network
+        self._inferer = inferer
+        self._threshold = threshold
+        self._sessions: OrderedDict[int, ClickSession] = OrderedDict()
+        self._kept = sessions
+        self._turn = RLock()
+        self._saving = Lock()
+        self.clicks_of_all()
+
+    def images(self) -> list[dict[str, Any]]:
+        """All images: ``name``, ``width`` and ``height`` in pixels, and ``points``, how many clicks are saved."""
+        saved = self.clicks_of_all()
+        return [
+            {
+                "name": stem(name),
+                "width": width,
+                "height": height,
+                "points": len(saved[name].points) if name in saved else 0,
+            }
+            for name, (width, height) in zip(self.names, self.sizes, strict=True)
+        ]
+
+    def picture(self, number: int) -> bytes:
+        """An image as PNG of 8 bits, darkest at the 0.5th and brightest at the 99.5th percentile."""
+        with self._turn:
+            em = self._open(number).image[0].cpu().numpy()
+        low, high = np.percentile(em, (0.5, 99.5))
+        gray = np.clip((em - low) / max(high - low, 1e-6), 0, 1) * 255
+        return png(gray.astype(np.uint8))
+
+    def clicks(self, number: int) -> Clicks:
+        """The saved clicks of an image."""
+        return self.clicks_of_all().get(self.names[number], Clicks([], []))
+
+    def clicks_of_all(self) -> dict[str, Clicks]:
+        """The saved clicks of all images that have any, by the image's path as the datalist spells it."""
+        return read_points(self.points, self._known).clicks if self.points.is_file() else {}
+
+    def save(self, number: int, points: Sequence[Sequence[int]], labels: Sequence[int]) -> None:
+        """Replace the saved clicks of an image.
+
+        Args:
+            number: of the image.
+            points: [x, y] of each click in pixels.
+            labels: 1 foreground, 0 background.
+
+        Raises:
+            DataError: a click lies outside of the image, or two lie on one pixel.
+        """
+        self.channels(number, points, labels)
+        with self._saving:
+            saved = self.clicks_of_all()
+            saved[self.names[number]] = Clicks([list(point) for point in points], list(labels))
+            write_points(self.points, {name: clicks for name, clicks in saved.items() if clicks.points}, complete=False)
+
+    def segment(self, number: int, points: Sequence[Sequence[int]], labels: Sequence[int]) -> bytes:
+        """The mask that clicks give, as PNG, 255 in the foreground.
+
+        Raises:
+            DataError: as :meth:`save`.
+            ValueError: more clicks fall in one window than the network takes.
+        """
+        with self._turn:
+            logits = self._open(number).segment(self.channels(number, points, labels))[0]
+        return png(((logits.sigmoid() > self._threshold).cpu().numpy() * 255).astype(np.uint8))
+
+    def channels(self, number: int, points: Sequence[Sequence[int]], labels: Sequence[int]) -> torch.Tensor:
+        """Clicks as prompt channels (2,X,Y)."""
+        width, height = self.sizes[number]
+        check_inside("request", stem(self.names[number]), points, (width, height))
+        if len(points) != len(labels):
+            raise DataError(f"{len(points)} points, but {len(labels)} labels")
+        drawn = torch.zeros(2, width, height)
+        for (x, y), label in zip(points, labels, strict=True):
+            if drawn[:, x, y].any():
+                raise DataError(f"two clicks lie on pixel ({x}, {y})")
+            drawn[1 - label, x, y] = 1
+        return drawn
+
+    def _open(self, number: int) -> ClickSession:
+        if number not in self._sessions:
+            image = self._load(str(self.paths[number]))
+            self._sessions[number] = ClickSession(self._network, self._inferer, image)
+            while len(self._sessions) > self._kept:
+                self._sessions.popitem(last=False)
+        self._sessions.move_to_end(number)
+        return self._sessions[number]
+
+
+def inside(folder: Path, path: Path) -> Path:
+    """Resolve a path that must lie in a folder.
+
+    Raises:
+        DataError: it lies elsewhere, links followed.
+    """
+    found = path.resolve()
+    if not found.is_relative_to(folder):
+        raise DataError(f"{path}: lies outside of {folder}; only files below it are served")
+    return found
+
+
+def png(picture: np.ndarray) -> bytes:
+    """A picture (X,Y) uint8, x along the first axis, as PNG."""
+    out = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(picture.T)).save(out, format="PNG", compress_level=1)
+    return out.getvalue()

@@ -1,0 +1,125 @@
+"""The annotation server: clicks and votes over HTTP, and the page that asks for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, HTTPException, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.requests import Request
+
+from bundle.annotate.agreement import agreements
+from bundle.annotate.ballot import NAME, Ballot
+from bundle.annotate.clicker import Clicker
+from bundle.annotate.gate import FAILED
+
+PAGE = Path(__file__).with_name("page")
+
+Pixel = Annotated[int, Field(ge=0, lt=1 << 20, strict=True)]
+Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
+Identity = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Clicks(BaseModel):
+    """Clicks on an image: [x, y] in pixels, column first, with 1 for foreground and 0 for background each."""
+
+    model_config = ConfigDict(extra="forbid")
+    points: Annotated[list[tuple[Pixel, Pixel]], Field(max_length=4096)]
+    labels: Annotated[list[Literal[0, 1]], Field(max_length=4096)]
+
+
+class Answer(BaseModel):
+    """An answer to a question; the same ``uid`` sent again is stored once."""
+
+    model_config = ConfigDict(extra="forbid")
+    uid: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    annotator: Name
+    question: Identity
+    answer: Annotated[int, Field(ge=0, lt=64, strict=True)] | Literal["tie", "skip", "undo"]
+    seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
+
+
+def create_app(clicker: Clicker, ballot: Ballot) -> FastAPI:
+    """Build the application.
+
+    Args:
+        clicker: images and clicks.
+        ballot: questions and answers.
+
+    Returns:
+        ASGI application; put a :class:`bundle.annotate.gate.Gate` before it.
+    """
+    app = FastAPI(title="Prefer-DAS annotation", docs_url=None, redoc_url=None, openapi_url=None)
+
+    def known(number: int) -> int:
+        if not 0 <= number < len(clicker.names):
+            raise HTTPException(404, "there is no such image")
+        return number
+
+    @app.get("/api/images")
+    def images() -> list[dict[str, Any]]:
+        return clicker.images()
+
+    @app.get("/api/images/{number}/picture")
+    def picture(number: int) -> Response:
+        return Response(clicker.picture(known(number)), media_type="image/png")
+
+    @app.get("/api/images/{number}/clicks")
+    def clicks(number: int) -> dict[str, Any]:
+        return clicker.clicks(known(number))._asdict()
+
+    @app.put("/api/images/{number}/clicks")
+    def save(number: int, given: Clicks) -> dict[str, int]:
+        clicker.save(known(number), given.points, given.labels)
+        return {"saved": len(given.points)}
+
+    @app.post("/api/images/{number}/mask")
+    def mask(number: int, given: Clicks) -> Response:
+        return Response(clicker.segment(known(number), given.points, given.labels), media_type="image/png")
+
+    @app.get("/api/questions/{annotator}")
+    def questions(annotator: Name) -> list[dict[str, Any]]:
+        return ballot.next_questions(annotator)
+
+    @app.get("/api/progress/{annotator}")
+    def progress(annotator: Name) -> dict[str, Any]:
+        return {**ballot.progress(annotator), "last": ballot.last_answered(annotator)}
+
+    @app.post("/api/judgements")
+    def judge(given: Answer) -> dict[str, bool]:
+        try:
+            new = ballot.answer(given.annotator, given.question, given.answer, given.seconds, given.uid)
+        except KeyError:
+            raise HTTPException(404, "there is no such question") from None
+        return {"new": new}
+
+    @app.get("/api/agreement")
+    def agreement() -> list[dict[str, Any]]:
+        return agreements(ballot.store.judgements(kind="person"))
+
+    app.mount("/", StaticFiles(directory=PAGE, html=True, follow_symlink=False))
+
+    @app.exception_handler(RequestValidationError)
+    def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
+        return JSONResponse({"detail": f"{where}: {first['msg']}"}, 422)
+
+    @app.exception_handler(ValueError)
+    def unusable(request: Request, error: ValueError) -> JSONResponse:
+        return JSONResponse({"detail": str(error).splitlines()[0]}, 422)
+
+    @app.exception_handler(StarletteHTTPException)
+    def refused(request: Request, error: StarletteHTTPException) -> JSONResponse:
+        return JSONResponse({"detail": str(error.detail)}, error.status_code)
+
+    @app.exception_handler(Exception)
+    def failed(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": FAILED}, 500)
+
+    return app

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+import torch
+from fastapi.testclient import TestClient
+from monai.data import Dataset
+
+from bundle import keys as K
+from bundle.annotate.ballot import Ballot
+from bundle.annotate.clicker import Clicker
+from bundle.annotate.gate import Gate
+from bundle.annotate.server import create_app
+from bundle.data.image_files import read_image
+from bundle.inferers import PromptedSlidingWindowInferer
+from bundle.networks import ConvEncoder, PromptableSegmenter
+from bundle.preferences.questionnaire import Questionnaire
+from bundle.preferences.store import JudgementStore
+from tests.conftest import write_domain
+
+
+@pytest.fixture
+def domain(tmp_path):
+    """A domain folder of three training images."""
+    return write_domain(tmp_path / "domain", 0, 90)
+
+
+def load(path):
+    em = torch.from_numpy(np.asarray(read_image(path), np.float32)).squeeze()
+    return ((em - em.mean()) / em.std())[None]
+
+
+@pytest.fixture
+def clicker(domain):
+    torch.manual_seed(0)
+    decoder = {"upscaled_channels": [8, 8], "depth": 1, "num_heads": 2, "mlp_dim": 16, "detection_channels": 8}
+    network = PromptableSegmenter(ConvEncoder([8, 8, 16], [1, 1, 1]), max_points=6, decoder=decoder).eval()
+    inferer = PromptedSlidingWindowInferer([32, 32], max_points=6)
+    return Clicker(domain, "training", "points.json", load, network, inferer)
+
+
+class Shifted:
+    """Candidates: dark pixels, and the same two pixels further to either side."""
+
+    def __call__(self, networks, image, key=""):
+        dark = image[0].numpy() < -1
+        masks = np.stack([dark, np.roll(dark, 2, 0), np.roll(dark, -2, 0)])
+        return masks, ["as it is", "right", "left"], np.full(dark.shape, 0.5, np.float32)
+
+
+@pytest.fixture
+def ballot(domain, clicker, tmp_path):
+    items = [{K.IMAGE: str(path)} for path in clicker.paths]
+    images = Dataset(
+        items, lambda item: {K.IMAGE: torch.cat((load(item[K.IMAGE]), torch.zeros(2, *load(item[K.IMAGE]).shape[1:])))}
+    )
+    asks = Questionnaire(images, Shifted(), tmp_path / "candidates", "grid:16")
+    store = tmp_path / "preferences.sqlite"
+    asks.open({"policy": torch.nn.Linear(1, 1)}, store)
+    with JudgementStore(store) as opened:
+        yield Ballot(opened, {str(path): i for i, path in enumerate(clicker.paths)}, tmp_path / "candidates")
+
+
+@pytest.fixture
+def app(clicker, ballot):
+    return create_app(clicker, ballot)
+
+
+@pytest.fixture
+def client(app):
+    with TestClient(Gate(app), base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as client:
+        yield client

@@ -1,0 +1,93 @@
+import io
+import uuid
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bundle.preferences.store import JudgementStore
+from tests.conftest import HEIGHT, WIDTH
+
+
+def answer(question, **changes):
+    return {"uid": uuid.uuid4().hex, "annotator": "ada", "question": question, "answer": 0, "seconds": 2.0, **changes}
+
+
+def picture(response):
+    assert response.status_code == 200 and response.headers["content-type"] == "image/png"
+    return np.asarray(Image.open(io.BytesIO(response.content)))
+
+
+def test_images_and_their_pictures(client):
+    images = client.get("/api/images").json()
+    assert [image["name"] for image in images] == ["training_0", "training_1", "training_2"]
+    assert all((image["width"], image["height"], image["points"]) == (WIDTH, HEIGHT, 0) for image in images)
+    shown = picture(client.get("/api/images/1/picture"))
+    assert shown.shape == (HEIGHT, WIDTH) and shown.min() == 0 and shown.max() == 255
+
+
+def test_a_click_changes_the_mask_near_it(client):
+    bare = picture(client.post("/api/images/0/mask", json={"points": [], "labels": []}))
+    clicked = picture(client.post("/api/images/0/mask", json={"points": [[WIDTH - 6, 4]], "labels": [1]}))
+    assert bare.shape == clicked.shape == (HEIGHT, WIDTH) and set(np.unique(clicked)) <= {0, 255}
+    changed = np.argwhere(bare != clicked)
+    again = picture(client.post("/api/images/0/mask", json={"points": [], "labels": []}))
+    np.testing.assert_array_equal(bare, again)
+    assert len(changed) == 0 or changed[:, 1].min() >= WIDTH - 32  # within the windows that hold the click
+
+
+def test_clicks_are_saved_and_found_again(client, domain):
+    given = {"points": [[5, 6], [40, 3]], "labels": [1, 0]}
+    assert client.put("/api/images/2/clicks", json=given).json() == {"saved": 2}
+    assert client.get("/api/images/2/clicks").json() == given
+    assert client.get("/api/images").json()[2]["points"] == 2
+    assert client.put("/api/images/0/clicks", json={"points": [[1, 1]], "labels": [1]}).status_code == 200
+    assert client.get("/api/images/2/clicks").json() == given
+    assert client.put("/api/images/2/clicks", json={"points": [], "labels": []}).json() == {"saved": 0}
+    assert client.get("/api/images/2/clicks").json() == {"points": [], "labels": []}
+    assert "training_2" not in (domain / "points.json").read_text()
+
+
+def test_votes_reach_the_store(client, ballot, tmp_path):
+    first, second, third = client.get("/api/questions/ada").json()
+    assert first["image"] in (0, 1, 2) and len(first["outlines"]) >= 2
+    x0, y0, x1, y1 = first["box"]
+    for outline in first["outlines"]:
+        points = np.concatenate([np.array(line) for line in outline["lines"]]) if outline["lines"] else np.zeros((0, 2))
+        assert ((points >= (x0 - 1, y0 - 1)) & (points <= (x1, y1))).all()
+    assert client.post("/api/judgements", json=answer(first["id"], answer=1)).json() == {"new": True}
+    assert client.post("/api/judgements", json=answer(second["id"], answer="tie", seconds=4.0)).json() == {"new": True}
+    assert client.get("/api/questions/ada").json()[0] == third
+    assert client.get("/api/questions/bob").json()[0] == first
+    progress = client.get("/api/progress/ada").json()
+    assert (progress["answered"], progress["seconds"], progress["per_minute"]) == (2, 6.0, 20.0)
+    assert progress["left"] == len(ballot.store.questions()) - 2 and progress["last"] == second["id"]
+    assert client.post("/api/judgements", json=answer(second["id"], answer="undo")).json() == {"new": True}
+    assert client.get("/api/questions/ada").json()[0] == second
+    with JudgementStore(tmp_path / "preferences.sqlite") as store:
+        (kept,) = store.judgements()
+    assert (kept.question.id, kept.answer, kept.annotator, kept.seconds) == (first["id"], 1, "person:ada", 2.0)
+
+
+def test_an_answer_sent_twice_is_stored_once(client, ballot):
+    given = answer(client.get("/api/questions/ada").json()[0]["id"])
+    assert [client.post("/api/judgements", json=given).json()["new"] for _ in range(2)] == [True, False]
+    assert len(ballot.store.history()) == 1
+    other = client.post("/api/judgements", json={**given, "answer": 1})
+    assert other.status_code == 422 and "belongs to another judgement" in other.json()["detail"]
+
+
+def test_agreement_of_annotators(client):
+    for question in client.get("/api/questions/ada").json():
+        for name in ("ada", "bob"):
+            client.post("/api/judgements", json=answer(question["id"], annotator=name, answer=1))
+    (pair,) = client.get("/api/agreement").json()
+    assert pair == {"annotators": ["person:ada", "person:bob"], "questions": 3, "same": 1.0, "kappa": None}
+
+
+@pytest.mark.parametrize("header", ["content-security-policy", "x-content-type-options", "referrer-policy"])
+def test_headers_of_every_answer(client, header):
+    for path in ("/", "/api/images", "/api/nothing"):
+        assert header in client.get(path).headers
+    policy = client.get("/").headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
