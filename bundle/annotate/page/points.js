@@ -1,0 +1,249 @@
+// Clicks on an image: pan, zoom, click, undo, save; the mask follows.
+
+import { askJson, askPicture, pictureOf } from "./server.js";
+
+// Okabe and Ito's colours, which colour-blind people tell apart.
+const FOREGROUND = "#f0e442";
+const BACKGROUND = "#d55e00";
+const MASK = [86, 180, 233];
+
+const element = (id) => document.getElementById(id);
+
+export class Points {
+  constructor(tell) {
+    this.tell = tell;
+    this.canvas = element("image");
+    this.images = [];
+    this.number = null;
+    this.clicks = [];
+    this.saved = "[]";
+    this.view = { scale: 1, x: 0, y: 0 };
+    this.mask = null;
+    this.asked = 0;
+    this.drag = null;
+    this.listen();
+  }
+
+  listen() {
+    const { canvas } = this;
+    canvas.addEventListener("pointerdown", (event) => this.press(event));
+    canvas.addEventListener("pointermove", (event) => this.move(event));
+    canvas.addEventListener("pointerup", (event) => this.release(event));
+    canvas.addEventListener("wheel", (event) => this.zoom(event), { passive: false });
+    element("undo-click").addEventListener("click", () => this.undo());
+    element("save").addEventListener("click", () => this.save());
+    element("fit").addEventListener("click", () => this.fit());
+    element("overlay").addEventListener("change", () => this.draw());
+    new ResizeObserver(() => this.resize()).observe(canvas);
+    window.addEventListener("beforeunload", (event) => {
+      if (this.unsaved()) event.preventDefault();
+    });
+  }
+
+  key(key) {
+    const actions = {
+      z: () => this.undo(),
+      s: () => this.save(),
+      f: () => this.fit(),
+      n: () => this.open((this.number + 1) % this.images.length),
+      b: () => this.open((this.number + this.images.length - 1) % this.images.length),
+      m: () => {
+        element("overlay").checked = !element("overlay").checked;
+        this.draw();
+      },
+    };
+    actions[key]?.();
+    return key in actions;
+  }
+
+  async start() {
+    this.images = await askJson("GET", "api/images");
+    await this.open(0);
+  }
+
+  async open(number) {
+    if (this.unsaved()) await this.save();
+    this.number = number;
+    this.picture = null;
+    this.mask = null;
+    const [picture, { points, labels }] = await Promise.all([
+      pictureOf(number),
+      askJson("GET", `api/images/${number}/clicks`),
+    ]);
+    if (number !== this.number) return;
+    this.picture = picture;
+    this.clicks = points.map(([x, y], i) => ({ x, y, label: labels[i] }));
+    this.saved = JSON.stringify(this.clicks);
+    this.fit();
+    await this.changed();
+  }
+
+  unsaved() {
+    return JSON.stringify(this.clicks) !== this.saved;
+  }
+
+  content() {
+    return { points: this.clicks.map(({ x, y }) => [x, y]), labels: this.clicks.map(({ label }) => label) };
+  }
+
+  async save() {
+    const { number } = this;
+    const given = JSON.stringify(this.clicks);
+    try {
+      const { saved } = await askJson("PUT", `api/images/${number}/clicks`, this.content());
+      this.images[number].points = saved;
+      if (number === this.number) this.saved = given;
+      this.tell(`saved ${saved} clicks of ${this.images[number].name}`);
+    } catch (error) {
+      this.tell(error.message, true);
+    }
+    this.list();
+  }
+
+  async undo() {
+    if (this.clicks.pop()) await this.changed();
+  }
+
+  async add(x, y, label) {
+    if (this.clicks.some((click) => click.x === x && click.y === y)) return;
+    this.clicks.push({ x, y, label });
+    await this.changed();
+  }
+
+  // Of several answers on their way only that to the last request is shown.
+  async changed() {
+    this.list();
+    this.draw();
+    const asked = ++this.asked;
+    const { number } = this;
+    try {
+      const mask = await askPicture("POST", `api/images/${number}/mask`, this.content());
+      if (asked !== this.asked || number !== this.number) return;
+      this.mask = tinted(mask);
+      this.canvas.dataset.masked = asked;
+      this.draw();
+    } catch (error) {
+      if (asked === this.asked) this.tell(error.message, true);
+    }
+  }
+
+  list() {
+    const items = this.images.map((image, number) => {
+      const button = document.createElement("button");
+      const current = number === this.number;
+      const count = current ? this.clicks.length : image.points;
+      button.textContent = `${image.name} (${count}${current && this.unsaved() ? ", unsaved" : ""})`;
+      button.setAttribute("aria-current", String(current));
+      button.addEventListener("click", () => this.open(number));
+      const item = document.createElement("li");
+      item.append(button);
+      return item;
+    });
+    element("images").replaceChildren(...items);
+    const background = this.clicks.filter(({ label }) => label === 0).length;
+    element("clicks").textContent = `${this.clicks.length - background} foreground, ${background} background`;
+  }
+
+  resize() {
+    const { canvas } = this;
+    const ratio = window.devicePixelRatio;
+    canvas.width = Math.max(1, Math.round(canvas.clientWidth * ratio));
+    canvas.height = Math.max(1, Math.round(canvas.clientHeight * ratio));
+    this.fit();
+  }
+
+  fit() {
+    if (!this.picture) return;
+    const { canvas, picture } = this;
+    const scale = Math.min(canvas.width / picture.width, canvas.height / picture.height);
+    this.view = { scale, x: (canvas.width - scale * picture.width) / 2, y: (canvas.height - scale * picture.height) / 2 };
+    this.draw();
+  }
+
+  // Where on the canvas, in its own pixels, and which pixel of the image that is.
+  place(event) {
+    const ratio = this.canvas.width / this.canvas.clientWidth;
+    const [left, top] = [event.offsetX * ratio, event.offsetY * ratio];
+    const { scale, x, y } = this.view;
+    return { left, top, x: Math.floor((left - x) / scale), y: Math.floor((top - y) / scale) };
+  }
+
+  press(event) {
+    this.canvas.setPointerCapture(event.pointerId);
+    this.drag = { ...this.place(event), view: { ...this.view }, moved: false };
+  }
+
+  move(event) {
+    if (!this.drag) return;
+    const { left, top } = this.place(event);
+    const [dx, dy] = [left - this.drag.left, top - this.drag.top];
+    this.drag.moved ||= Math.hypot(dx, dy) > 5;
+    if (!this.drag.moved) return;
+    this.view = { ...this.view, x: this.drag.view.x + dx, y: this.drag.view.y + dy };
+    this.draw();
+  }
+
+  release(event) {
+    const { drag } = this;
+    this.drag = null;
+    if (!drag || drag.moved || !this.picture || event.button !== 0) return;
+    const { x, y } = this.place(event);
+    if (x < 0 || y < 0 || x >= this.picture.width || y >= this.picture.height) return;
+    this.add(x, y, event.shiftKey ? 0 : 1);
+  }
+
+  zoom(event) {
+    event.preventDefault();
+    const { left, top } = this.place(event);
+    const factor = Math.exp(-event.deltaY / 400);
+    const scale = Math.min(64, Math.max(0.05, this.view.scale * factor));
+    const change = scale / this.view.scale;
+    this.view = { scale, x: left - (left - this.view.x) * change, y: top - (top - this.view.y) * change };
+    this.draw();
+  }
+
+  draw() {
+    const { canvas, view, picture } = this;
+    const pen = canvas.getContext("2d");
+    pen.setTransform(1, 0, 0, 1, 0, 0);
+    pen.clearRect(0, 0, canvas.width, canvas.height);
+    if (!picture) return;
+    pen.setTransform(view.scale, 0, 0, view.scale, view.x, view.y);
+    pen.imageSmoothingEnabled = view.scale < 1;
+    pen.drawImage(picture, 0, 0);
+    if (this.mask && element("overlay").checked) pen.drawImage(this.mask, 0, 0);
+    const radius = (5 * window.devicePixelRatio) / view.scale;
+    for (const { x, y, label } of this.clicks) {
+      pen.beginPath();
+      pen.arc(x + 0.5, y + 0.5, radius, 0, 2 * Math.PI);
+      pen.fillStyle = label === 1 ? FOREGROUND : BACKGROUND;
+      pen.fill();
+      pen.lineWidth = radius / 3;
+      pen.strokeStyle = "#000";
+      pen.stroke();
+      if (label === 1) continue;
+      pen.beginPath();
+      pen.moveTo(x + 0.5 - radius / 2, y + 0.5);
+      pen.lineTo(x + 0.5 + radius / 2, y + 0.5);
+      pen.stroke();
+    }
+  }
+}
+
+// A mask as a transparent picture: tinted inside, opaque at its border.
+function tinted(mask) {
+  const canvas = new OffscreenCanvas(mask.width, mask.height);
+  const pen = canvas.getContext("2d");
+  pen.drawImage(mask, 0, 0);
+  const pixels = pen.getImageData(0, 0, mask.width, mask.height);
+  const { data, width, height } = pixels;
+  const inside = Uint8Array.from({ length: width * height }, (_, i) => (data[4 * i] > 127 ? 1 : 0));
+  for (let i = 0; i < inside.length; i += 1) {
+    const x = i % width;
+    const inner =
+      x > 0 && x < width - 1 && inside[i - 1] && inside[i + 1] && inside[i - width] && inside[i + width];
+    data.set([...MASK, inside[i] ? (inner ? 70 : 255) : 0], 4 * i);
+  }
+  pen.putImageData(pixels, 0, 0);
+  return canvas;
+}

@@ -1,0 +1,47 @@
+// What the server is asked, and what is done when it does not answer.
+
+const RETRIES = [500, 1000, 2000, 4000, 8000];
+
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+// A request that changes something carries its own name or the whole new state, so to send it again does no harm.
+export async function ask(method, path, body) {
+  const options = { method, headers: body === undefined ? {} : { "content-type": "application/json" } };
+  if (body !== undefined) options.body = JSON.stringify(body);
+  for (const wait of [...RETRIES, null]) {
+    let response = null;
+    try {
+      response = await fetch(path, options);
+    } catch {
+      // no connection: the server may be starting again
+    }
+    if (response?.ok) return response;
+    if (response && response.status < 500 && response.status !== 429) {
+      const { detail } = await response.json().catch(() => ({ detail: response.statusText }));
+      throw new Error(detail);
+    }
+    if (wait === null) throw new Error("the server does not answer; nothing was lost that it had confirmed");
+    await pause(wait);
+  }
+}
+
+export const askJson = async (...request) => (await ask(...request)).json();
+
+export const askPicture = async (...request) => createImageBitmap(await (await ask(...request)).blob());
+
+export function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+const pictures = new Map();
+
+// Pictures of images, the last few of them kept.
+export function pictureOf(number) {
+  const found = pictures.get(number) ?? askPicture("GET", `api/images/${number}/picture`);
+  pictures.delete(number);
+  pictures.set(number, found);
+  found.catch(() => pictures.delete(number));
+  if (pictures.size > 6) pictures.delete(pictures.keys().next().value);
+  return found;
+}

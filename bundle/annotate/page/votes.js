@@ -1,0 +1,154 @@
+// Votes: a region after the other, its candidates as outlines, one key for each answer.
+
+import { ask, askJson, newId, pictureOf } from "./server.js";
+
+const LINE = "#e69f00";
+const SQUARE = "#56b4e9";
+const AROUND = { candidate: 6, context: 60 };
+
+const element = (id) => document.getElementById(id);
+
+export class Votes {
+  constructor(tell, name) {
+    this.tell = tell;
+    this.name = name;
+    this.waiting = [];
+    this.given = new Set();
+    this.shown = null;
+    this.since = 0;
+    this.busy = false;
+    element("tie").addEventListener("click", () => this.answer("tie"));
+    element("skip").addEventListener("click", () => this.answer("skip"));
+    element("undo-vote").addEventListener("click", () => this.undo());
+  }
+
+  key(key) {
+    if (key === "0") this.answer("tie");
+    else if (key === " ") this.answer("skip");
+    else if (key === "u") this.undo();
+    else if (/^[1-9]$/.test(key)) this.pick(Number(key) - 1);
+    else return false;
+    return true;
+  }
+
+  async start() {
+    this.given.clear();
+    this.waiting = [];
+    await this.next();
+  }
+
+  async next() {
+    if (this.waiting.length < 2) {
+      const found = await askJson("GET", `api/questions/${this.name()}`);
+      const known = new Set([...this.given, ...this.waiting.map(({ id }) => id)]);
+      this.waiting.push(...found.filter(({ id }) => !known.has(id)));
+    }
+    this.shown = this.waiting.shift() ?? null;
+    await this.draw();
+    this.since = performance.now();
+    await this.count();
+  }
+
+  pick(place) {
+    const outline = this.shown?.outlines[place];
+    if (outline) this.answer(outline.candidate);
+  }
+
+  async answer(answer) {
+    if (!this.shown || this.busy) return;
+    this.busy = true;
+    const { id } = this.shown;
+    const seconds = Math.min(86400, (performance.now() - this.since) / 1000);
+    try {
+      await ask("POST", "api/judgements", { uid: newId(), annotator: this.name(), question: id, answer, seconds });
+      this.given.add(id);
+      await this.next();
+    } catch (error) {
+      this.tell(error.message, true);
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  async undo() {
+    if (this.busy) return;
+    this.busy = true;
+    try {
+      const { last } = await askJson("GET", `api/progress/${this.name()}`);
+      if (last === null) return;
+      const undone = { uid: newId(), annotator: this.name(), question: last, answer: "undo", seconds: 0 };
+      await ask("POST", "api/judgements", undone);
+      await this.start();
+    } catch (error) {
+      this.tell(error.message, true);
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  async count() {
+    const [done, pairs] = await Promise.all([
+      askJson("GET", `api/progress/${this.name()}`),
+      askJson("GET", "api/agreement"),
+    ]);
+    element("progress").value = done.answered / Math.max(1, done.answered + done.left);
+    const minutes = (done.seconds_left / 60).toFixed(0);
+    const rate = done.per_minute ? `, ${done.per_minute.toFixed(1)} a minute, ${minutes} min left` : "";
+    element("numbers").textContent = `${done.answered} answered, ${done.left} left${rate}`;
+    const lines = pairs.map(({ annotators, same, kappa, questions }) => {
+      const value = kappa === null ? "" : `, kappa ${kappa.toFixed(2)}`;
+      const names = annotators.map((name) => name.replace("person:", "")).join(" and ");
+      return `${names}: ${(100 * same).toFixed(0)} % of ${questions} alike${value}`;
+    });
+    element("agreement").textContent = lines.join("; ");
+  }
+
+  async draw() {
+    const { shown } = this;
+    element("votes").dataset.question = shown?.id ?? "";
+    element("candidates").replaceChildren();
+    const context = element("context");
+    context.getContext("2d").clearRect(0, 0, context.width, context.height);
+    if (!shown) {
+      this.tell("no question is left");
+      return;
+    }
+    const picture = await pictureOf(shown.image);
+    crop(context, picture, shown.box, AROUND.context);
+    const tiles = shown.outlines.map(({ candidate, lines }, place) => {
+      const button = document.createElement("button");
+      const canvas = document.createElement("canvas");
+      canvas.width = 320;
+      canvas.height = 320;
+      crop(canvas, picture, shown.box, AROUND.candidate, lines);
+      button.append(`${place + 1}${lines.length ? "" : ", nothing"}`, canvas);
+      button.addEventListener("click", () => this.answer(candidate));
+      return button;
+    });
+    element("candidates").replaceChildren(...tiles);
+  }
+}
+
+// Draw a part of a picture: a box with what lies around it, the box itself, and outlines.
+function crop(canvas, picture, [x0, y0, x1, y1], around, lines = []) {
+  const side = Math.max(x1 - x0, y1 - y0) + 2 * around;
+  const scale = canvas.width / side;
+  const pen = canvas.getContext("2d");
+  pen.setTransform(scale, 0, 0, scale, (side / 2 - (x0 + x1) / 2) * scale, (side / 2 - (y0 + y1) / 2) * scale);
+  pen.imageSmoothingEnabled = false;
+  pen.drawImage(picture, 0, 0);
+  pen.lineWidth = 1.5 / scale;
+  pen.setLineDash([4 / scale, 4 / scale]);
+  pen.strokeStyle = SQUARE;
+  pen.strokeRect(x0, y0, x1 - x0, y1 - y0);
+  pen.setLineDash([]);
+  for (const [width, colour] of [[5, "#000"], [2.5, LINE]]) {
+    pen.lineWidth = width / scale;
+    pen.strokeStyle = colour;
+    for (const line of lines) {
+      pen.beginPath();
+      for (const [x, y] of line) pen.lineTo(x + 0.5, y + 0.5);
+      pen.stroke();
+    }
+  }
+}
