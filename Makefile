@@ -12,7 +12,11 @@ DEMO = --run $(RUN) --seed $(SEED) --pixel-size $(PIXEL_SIZE) \
   $(if $(SOURCE_PIXEL_SIZE),--source-pixel-size $(SOURCE_PIXEL_SIZE)) \
   $(if $(TARGET_PIXEL_SIZE),--target-pixel-size $(TARGET_PIXEL_SIZE)) $(if $(DOMAINS),--domains $(DOMAINS)) $(if $(STUDY),--study)
 
-.PHONY: demo test lint bench
+# make annotate DATA=data/target [CHECKPOINT=models/adapted.pt] [PORT=8000]
+CHECKPOINT ?= models/adapted.pt
+PORT ?= 8000
+
+.PHONY: demo test lint bench annotate
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py $(DEMO)
@@ -30,6 +34,9 @@ bench: $(INSTALLED)
 	$(BIN)/python scripts/benchmark.py decode --json runs/decode.json
 	$(BIN)/python scripts/benchmark.py preference_step --json runs/preference_step.json
 	$(BIN)/python scripts/benchmark.py click --json runs/click.json --threads 2
+
+annotate: $(INSTALLED)
+	$(BIN)/python scripts/annotate.py --data $(DATA) --checkpoint $(CHECKPOINT) --port $(PORT)
 
 # torch first: of the packages that want it, some would pull a larger build.
 $(INSTALLED): pyproject.toml
