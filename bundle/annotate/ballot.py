@@ -64,8 +64,6 @@ class Ballot:
         Raises:
             DataError: the name is malformed, or an image or a candidate changed since the question was opened.
         """
-        waiting = self.store.unanswered(person(annotator))
-        shown = [question for question in waiting if question.image in self.images][:count]
         return [
             {
                 "id": question.id,
@@ -73,7 +71,7 @@ class Ballot:
                 "box": list(question.box),
                 "outlines": [vars(outline) for outline in self.outlines(question)],
             }
-            for question in shown
+            for question in self._waiting(annotator)[:count]
         ]
 
     def answer(self, annotator: str, question: str, answer: int | str, seconds: float, uid: str) -> bool:
@@ -93,23 +91,18 @@ class Ballot:
             KeyError: there is no such question.
             DataError: something is out of range, or the answer contradicts one of the same ``uid``.
         """
-        asked = {found.id: found for found in self.store.questions()}
-        return self.store.add(Judgement(asked[question], answer, person(annotator), seconds, uid=uid))
+        return self.store.add(Judgement(self.store.question(question), answer, person(annotator), seconds, uid=uid))
 
-    def last_answered(self, annotator: str) -> str | None:
-        """Id of the question that an annotator answered last and did not take back, which ``undo`` would withdraw."""
-        given = self.store.judgements(annotator=person(annotator))
-        return given[-1].question.id if given else None
-
-    def progress(self, annotator: str) -> dict[str, float]:
+    def progress(self, annotator: str) -> dict[str, Any]:
         """How far an annotator is.
 
         Returns:
             ``answered``, ``left``, ``seconds`` (spent in all), ``per_minute`` (answers), ``seconds_left`` (at this
-            rate; 0 where there is no rate yet).
+            rate; 0 where there is no rate yet), and ``last``, the id of the question that was answered last and not
+            taken back, None where there is none.
         """
         given = self.store.judgements(annotator=person(annotator))
-        left = len([q for q in self.store.unanswered(person(annotator)) if q.image in self.images])
+        left = len(self._waiting(annotator))
         seconds = sum(judgement.seconds for judgement in given)
         mean = seconds / len(given) if given else 0.0
         return {
@@ -118,6 +111,7 @@ class Ballot:
             "seconds": seconds,
             "per_minute": 60 / mean if mean > 0 else 0.0,
             "seconds_left": left * mean,
+            "last": given[-1].question.id if given else None,
         }
 
     def outlines(self, question: Question) -> list[Outline]:
@@ -130,6 +124,10 @@ class Ballot:
         check_fresh(question, made, file_sha256(question.image))
         region = split_regions(question.regions, made.masks) == question.index
         return [Outline(number, outline(made.masks[number], question.box)) for number in distinct(made.masks, region)]
+
+    def _waiting(self, annotator: str) -> list[Question]:
+        waiting = self.store.unanswered(person(annotator))
+        return [question for question in waiting if question.image in self.images]
 
     def _candidates(self, file: str) -> CandidateSet:
         if not Path(file).resolve().is_relative_to(self.candidates_dir):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock, RLock
@@ -16,10 +16,11 @@ from PIL import Image
 from bundle import keys as K
 from bundle.data.domains import DATALIST, SPLITS, read_datalist
 from bundle.data.image_files import read_header, stem
-from bundle.data.points import Clicks, check_inside, read_points, write_points
+from bundle.data.points import Clicks, read_points, write_points
 from bundle.errors import DataError
 from bundle.inferers import ClickSession, PromptedSlidingWindowInferer
 from bundle.networks.promptable_segmenter import PromptableSegmenter
+from bundle.transforms.clicks import click_channels
 
 
 class Clicker:
@@ -107,7 +108,7 @@ class Clicker:
             labels: 1 foreground, 0 background.
 
         Raises:
-            DataError: a click lies outside of the image, or two lie on one pixel.
+            ValueError: a click lies outside of the image, two lie on one pixel, or there are more or fewer labels.
         """
         self.channels(number, points, labels)
         with self._saving:
@@ -119,8 +120,7 @@ class Clicker:
         """The mask that clicks give, as PNG, 255 in the foreground.
 
         Raises:
-            DataError: as :meth:`save`.
-            ValueError: more clicks fall in one window than the network takes.
+            ValueError: as :meth:`save`, or more clicks fall in one window than the network takes.
         """
         with self._turn:
             logits = self._open(number).segment(self.channels(number, points, labels))[0]
@@ -128,15 +128,10 @@ class Clicker:
 
     def channels(self, number: int, points: Sequence[Sequence[int]], labels: Sequence[int]) -> torch.Tensor:
         """Clicks as prompt channels (2,X,Y)."""
-        width, height = self.sizes[number]
-        check_inside("request", stem(self.names[number]), points, (width, height))
-        if len(points) != len(labels):
-            raise DataError(f"{len(points)} points, but {len(labels)} labels")
-        drawn = torch.zeros(2, width, height)
-        for (x, y), label in zip(points, labels, strict=True):
-            if drawn[:, x, y].any():
+        drawn = click_channels(self.sizes[number], points, labels)
+        for (x, y), count in Counter(map(tuple, points)).items():
+            if count > 1:
                 raise DataError(f"two clicks lie on pixel ({x}, {y})")
-            drawn[1 - label, x, y] = 1
         return drawn
 
     def _open(self, number: int) -> ClickSession:

@@ -88,7 +88,7 @@ def create_app(clicker: Clicker, ballot: Ballot) -> FastAPI:
 
     @app.get("/api/progress/{annotator}")
     def progress(annotator: Name) -> dict[str, Any]:
-        return {**ballot.progress(annotator), "last": ballot.last_answered(annotator)}
+        return ballot.progress(annotator)
 
     @app.post("/api/judgements")
     def judge(given: Answer) -> dict[str, bool]:

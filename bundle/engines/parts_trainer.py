@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys
 
 
-class PartsTrainer(SupervisedTrainer):
+class PartsTrainer(SupervisedTrainer, ABC):
     """Ignite trainer whose loss is a weighted sum of named parts.
 
     A subclass says which parts there are by overriding :meth:`compute_losses`. After an iteration
@@ -28,9 +29,9 @@ class PartsTrainer(SupervisedTrainer):
         self.loss_weights = loss_weights
         self.max_grad_norm = max_grad_norm
 
+    @abstractmethod
     def compute_losses(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
         """The parts of the loss for a batch on the device; a part of every name in ``loss_weights``."""
-        raise NotImplementedError(f"{type(self).__name__} must implement compute_losses")
 
     def to_device(self, batch: Any) -> Any:
         """Move a tensor or nested dictionaries of tensors to the engine's device."""

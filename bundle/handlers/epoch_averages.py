@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 
 
-class EpochAverages:
+class EpochAverages(ABC):
     """Ignite handler that averages what a subclass reads of each iteration; absent is what was never counted.
 
     Place it before the loggers.
@@ -19,9 +20,9 @@ class EpochAverages:
         self.sums: dict[str, float] = defaultdict(float)
         self.counts: dict[str, float] = defaultdict(float)
 
+    @abstractmethod
     def sums_of(self, state: Any) -> Mapping[str, tuple[float, float]]:
         """For each name a sum over the iteration's batch, and the number of what was summed."""
-        raise NotImplementedError(f"{type(self).__name__} must implement sums_of")
 
     def attach(self, engine: Engine) -> None:
         """Register on a trainer."""

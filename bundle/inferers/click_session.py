@@ -63,14 +63,14 @@ class Window:
     Attributes:
         embedding: (1,C,h,w).
         fine: finer features, each with a batch axis of 1.
-        clicks: (2,H,W) that ``output`` was made with.
+        clicks: (2,H,W) that ``output`` was made with; None before the first time.
         output: (2,H,W).
     """
 
     embedding: torch.Tensor
     fine: list[torch.Tensor]
-    clicks: torch.Tensor
-    output: torch.Tensor
+    clicks: torch.Tensor | None = None
+    output: torch.Tensor | None = None
 
 
 class RememberingNetwork:
@@ -94,22 +94,22 @@ class RememberingNetwork:
         """Segment the next windows (B,3,H,W) to (B,2,H,W)."""
         first, self._next = self._next, self._next + len(x)
         if self._next > len(self._windows):
-            self._add(x[len(self._windows) - first :])
-        windows = self._windows[first : self._next]
-        changed = [i for i, window in enumerate(windows) if not torch.equal(window.clicks, x[i, 1:])]
-        if changed:
-            self._decode([windows[i] for i in changed], x[changed, 1:])
-        return torch.stack([window.output for window in windows])
-
-    def _add(self, x: torch.Tensor) -> None:
-        """Encode windows that are seen for the first time, and decode them."""
-        embedding, fine = self._network.encode(x[:, :1])
-        new = [
-            Window(embedding[i : i + 1], [features[i : i + 1] for features in fine], x[i, 1:], x[i, 1:])
-            for i in range(len(x))
+            self._encode(x[len(self._windows) - first :, :1])
+        windows, clicks = self._windows[first : self._next], x[:, 1:]
+        changed = [
+            i for i, window in enumerate(windows) if window.clicks is None or not torch.equal(window.clicks, clicks[i])
         ]
-        self._decode(new, x[:, 1:])
-        self._windows += new
+        if changed:
+            self._decode([windows[i] for i in changed], clicks[changed])
+        outputs: list[Any] = [window.output for window in windows]
+        return torch.stack(outputs)
+
+    def _encode(self, images: torch.Tensor) -> None:
+        """Remember windows (B,1,H,W) that are seen for the first time."""
+        embedding, fine = self._network.encode(images)
+        self._windows += [
+            Window(embedding[i : i + 1], [features[i : i + 1] for features in fine]) for i in range(len(images))
+        ]
 
     def _decode(self, windows: list[Window], clicks: torch.Tensor) -> None:
         embedding = torch.cat([window.embedding for window in windows])
@@ -118,4 +118,4 @@ class RememberingNetwork:
         count = max(1, int(clicks.flatten(1).sum(dim=1).max()))
         outputs = self._network.decode(embedding, fine, *clicks_to_points(clicks, count))
         for window, given, output in zip(windows, clicks, outputs, strict=True):
-            window.clicks, window.output = given.clone(), output
+            window.clicks, window.output = given, output

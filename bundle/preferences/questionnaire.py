@@ -99,14 +99,14 @@ class Questionnaire:
         folder = folder or self.folder
         folder.mkdir(parents=True, exist_ok=True)
         files = [folder / f"{stem(path)}.npz" for path in self.images]
-        missing = [i for i, file in enumerate(files) if not file.is_file()]
-        model, others = state_sha256(next(iter(networks.values()))), 0
-        for i, file in enumerate(files):
-            if i in missing:
+        model, missing, others = state_sha256(next(iter(networks.values()))), [], 0
+        for i, (file, image) in enumerate(zip(files, self.images, strict=True)):
+            if not file.is_file():
+                missing.append(i)
                 continue
             there = read_candidates(file)
-            if there.image_sha256 != file_sha256(self.images[i]):
-                raise DataError(f"{file}: {self.images[i]} changed since these candidates were made; delete the file")
+            if there.image_sha256 != file_sha256(image):
+                raise DataError(f"{file}: {image} changed since these candidates were made; delete the file")
             others += there.model != model
         if others:
             logger.info(

@@ -96,6 +96,17 @@ class JudgementStore:
         """
         return list(self._questions(QUESTIONS + BY_PRIORITY).values())
 
+    def question(self, identity: str) -> Question:
+        """One question.
+
+        Args:
+            identity: its :attr:`Question.id`.
+
+        Raises:
+            KeyError: it was not opened here.
+        """
+        return self._questions(QUESTIONS + " WHERE id = ?", identity)[identity]
+
     def unanswered(self, annotator: str) -> list[Question]:
         """The questions that an annotator has yet to answer. One that was skipped is answered.
 

@@ -182,6 +182,12 @@ def test_refuses_judgements(store, change, message):
     assert store.history() == [], "all or none"
 
 
+def test_one_question_by_its_id(store):
+    assert store.question(question(2).id) == next(q for q in store.questions() if q.index == 2)
+    with pytest.raises(KeyError):
+        store.question(question(7).id)
+
+
 @pytest.mark.parametrize(
     "change",
     [

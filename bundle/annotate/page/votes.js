@@ -55,30 +55,35 @@ export class Votes {
   }
 
   async answer(answer) {
-    if (!this.shown || this.busy) return;
-    this.busy = true;
-    const { id } = this.shown;
-    const seconds = Math.min(86400, (performance.now() - this.since) / 1000);
-    try {
-      await ask("POST", "api/judgements", { uid: newId(), annotator: this.name(), question: id, answer, seconds });
+    await this.alone(async () => {
+      if (!this.shown) return;
+      const { id } = this.shown;
+      const seconds = Math.min(86400, (performance.now() - this.since) / 1000);
+      await this.send(id, answer, seconds);
       this.given.add(id);
       await this.next();
-    } catch (error) {
-      this.tell(error.message, true);
-    } finally {
-      this.busy = false;
-    }
+    });
   }
 
   async undo() {
+    await this.alone(async () => {
+      const { last } = await askJson("GET", `api/progress/${this.name()}`);
+      if (last === null) return;
+      await this.send(last, "undo", 0);
+      await this.start();
+    });
+  }
+
+  send(question, answer, seconds) {
+    return ask("POST", "api/judgements", { uid: newId(), annotator: this.name(), question, answer, seconds });
+  }
+
+  // A key that is pressed while an answer is on its way is not meant for the question that comes next.
+  async alone(work) {
     if (this.busy) return;
     this.busy = true;
     try {
-      const { last } = await askJson("GET", `api/progress/${this.name()}`);
-      if (last === null) return;
-      const undone = { uid: newId(), annotator: this.name(), question: last, answer: "undo", seconds: 0 };
-      await ask("POST", "api/judgements", undone);
-      await this.start();
+      await work();
     } catch (error) {
       this.tell(error.message, true);
     } finally {
