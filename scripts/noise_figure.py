@@ -30,6 +30,6 @@ def write_noise_figure(path: Path, by_noise: Mapping[float, float], lines: Mappi
     ax.set_xlabel("probability of a wrong answer")
     ax.set_ylabel("Dice, automatic")
     ax.set_xticks(sorted(by_noise))
-    ax.legend()
+    figure.legend(loc="outside upper center", ncols=3)
     figure.savefig(path, dpi=120)
     return path
