@@ -53,4 +53,9 @@ def _run_here(arguments: list[str], log: str, threads: int) -> None:
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
     sys.argv = ["monai.bundle", *arguments]
-    runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+    except Exception:
+        # as an interpreter ends; multiprocessing would print a traceback whatever hook is set
+        sys.excepthook(*sys.exc_info())
+        sys.exit(1)
