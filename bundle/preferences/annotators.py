@@ -130,13 +130,14 @@ class ContourAnnotator:
     of the highest regional Dice with the evolved mask wins. The truth is not looked at.
 
     Regions without an evolved contour nearby are skipped, for there the image had no say: what the model did not
-    predict could only be denied, and what vanished may be an object with weak edges.
+    predict could only be denied, and what vanished may be an object with weak edges. Contours err often, so with
+    ``second_opinion`` (ours) a winner must also be the best, or one of them, by the majority of the candidates.
 
     Args:
         margin: skip where the Dice of best and worst differ by less.
-        method: see :func:`bundle.preferences.contour_evolution.evolve_mask`, as the next two.
-        iterations: of the evolution.
+        method: see :func:`bundle.preferences.contour_evolution.evolve_mask`.
         reach: how far contours may move, in pixels. One counts as nearby within this distance of a region.
+        second_opinion: skip where the majority of the candidates, morphologically opened, has another winner.
 
     Raises:
         ValueError: when ``margin`` is negative.
@@ -146,37 +147,38 @@ class ContourAnnotator:
     seconds = 0.0
 
     def __init__(
-        self, margin: float = 0.05, method: str = "chan_vese", iterations: int = 10, reach: float = 4.0
+        self, margin: float = 0.3, method: str = "geodesic", reach: float = 4.0, second_opinion: bool = True
     ) -> None:
         if not margin >= 0:
             raise ValueError(f"margin of the contour annotator is {margin}: expected a number from 0")
         self.margin = margin
         self.method = method
-        self.iterations = iterations
         self.reach = reach
-        self._latest: tuple[bytes, np.ndarray, np.ndarray] | None = None
+        self.second_opinion = second_opinion
+        self._latest: tuple[bytes, tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None
 
     @property
     def name(self) -> str:
-        """Such as ``evolution:chan_vese,iterations=10,reach=4,margin=0.05``."""
-        return f"evolution:{self.method},iterations={self.iterations},reach={self.reach:g},margin={self.margin:g}"
+        """Such as ``evolution:geodesic,reach=4,margin=0.3,second_opinion``."""
+        other = ",second_opinion" if self.second_opinion else ""
+        return f"evolution:{self.method},reach={self.reach:g},margin={self.margin:g}{other}"
 
-    def evolved(self, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Evolve the model's prediction. The latest result is remembered, for an image has many regions.
+    def opinions(self, image: np.ndarray, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What an image's candidates are compared with. The latest is remembered, for an image has many regions.
 
         Args:
             image: (X,Y) float.
-            mask: (X,Y) bool, the model's prediction.
+            candidates: (K,X,Y) bool, the first of them the model's own prediction.
 
         Returns:
-            The evolved mask, with which candidates are compared, and what lies within ``reach`` of it; (X,Y) bool.
+            The evolved prediction, what lies within ``reach`` of it, and the majority of the candidates; (X,Y) bool.
         """
-        content = hashlib.sha256(image.tobytes() + mask.tobytes()).digest()
+        content = hashlib.sha256(image.tobytes() + candidates.tobytes()).digest()
         if self._latest is None or self._latest[0] != content:
-            evolved = evolve_mask(image, mask, self.method, self.iterations, reach=self.reach)
+            evolved = evolve_mask(image, candidates[0], self.method, self.reach)
             near = ndimage.distance_transform_edt(~evolved) <= self.reach if evolved.any() else evolved
-            self._latest = content, evolved, near
-        return self._latest[1:]
+            self._latest = content, (evolved, near, majority(candidates))
+        return self._latest[1]
 
     def judge(self, view: RegionView) -> Answer:
         """Answer a question.
@@ -187,12 +189,22 @@ class ContourAnnotator:
         Returns:
             The answer, never ``tie``.
         """
-        evolved, near = self.evolved(view.image, view.candidates[0])
+        evolved, near, vote = self.opinions(view.image, view.candidates)
         if not near[view.region].any():
             return "skip"
         scores = regional_dice(view.candidates, evolved, view.region)
         best, gap = int(scores.argmax()), scores.max() - scores.min()
-        return best if gap > 0 and gap >= self.margin else "skip"
+        if gap == 0 or gap < self.margin:
+            return "skip"
+        if self.second_opinion:
+            others = regional_dice(view.candidates, vote, view.region)
+            return best if others[best] == others.max() else "skip"
+        return best
+
+
+def majority(candidates: np.ndarray) -> np.ndarray:
+    """What more than half of the candidates (K,X,Y) bool have, without what is thinner than three pixels; (X,Y)."""
+    return ndimage.binary_opening(candidates.mean(axis=0) > 0.5)
 
 
 def regional_dice(candidates: np.ndarray, truth: np.ndarray, region: np.ndarray) -> np.ndarray:

@@ -37,7 +37,8 @@ class CandidateMaker:
         noise: standard deviation of noise added to it, 0 for none.
         dropout: share of the embedding's channels that are dropped, 0 for none.
         turns: whether to average over four rotations.
-        evolve: whether to evolve the network's mask to the edges of the image.
+        contour_reach: how far the network's mask is evolved to the edges of the image, in pixels, see
+            :func:`bundle.preferences.contour_evolution.evolve_mask`; 0 for no such candidate.
         peak_threshold: smallest density of a point that the network prompts itself with.
         peak_radius: half width of the non-maximum suppression of such points, in pixels.
         min_distance: smallest Jaccard distance to the chosen ones, in [0,1).
@@ -57,7 +58,7 @@ class CandidateMaker:
         noise: float = 0.3,
         dropout: float = 0.2,
         turns: bool = True,
-        evolve: bool = True,
+        contour_reach: float = 4.0,
         peak_threshold: float = 0.5,
         peak_radius: int = 4,
         min_distance: float = 0.01,
@@ -75,7 +76,7 @@ class CandidateMaker:
         self.noise = noise
         self.dropout = dropout
         self.turns = turns
-        self.evolve = evolve
+        self.contour_reach = contour_reach
         self.peak_threshold = peak_threshold
         self.peak_radius = peak_radius
         self.min_distance = min_distance
@@ -105,9 +106,9 @@ class CandidateMaker:
                 network.train(mode)
         names, probabilities, cuts = zip(*pool, strict=True)
         masks = [p > cut for p, cut in zip(probabilities, cuts, strict=True)]
-        if self.evolve:
+        if self.contour_reach > 0:
             names = (*names, "evolved contour")
-            masks.append(evolve_mask(image[0].cpu().numpy(), masks[0]))
+            masks.append(evolve_mask(image[0].cpu().numpy(), masks[0], reach=self.contour_reach))
         chosen = most_different(np.stack(masks), self.count, self.min_distance)
         return np.stack([masks[i] for i in chosen]), [names[i] for i in chosen], probabilities[0]
 

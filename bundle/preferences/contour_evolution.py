@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy import ndimage
 from skimage.segmentation import (
@@ -17,11 +19,8 @@ def evolve_mask(
     image: np.ndarray,
     mask: np.ndarray,
     method: str = "chan_vese",
-    iterations: int = 10,
-    smoothing: int = 1,
     reach: float = 4.0,
-    sigma: float = 1.0,
-    window: float = 6.0,
+    smoothing: int = 1,
     inside_weight: float = 4.0,
 ) -> np.ndarray:
     """Evolve a mask's contours to the edges of an image.
@@ -38,12 +37,11 @@ def evolve_mask(
         image: (X,Y) float.
         mask: (X,Y) bool.
         method: ``chan_vese``, or ``geodesic``, which follows gradients alone.
-        iterations: steps, an even number. A contour moves by at most about a pixel a step.
+        reach: in pixels, the scale of all: the image is smoothed by a Gaussian of a quarter of it before, the Gaussian
+            that weighs Chan-Vese's local means has 1.5 times it as standard deviation (objects and what lies between
+            them should not be much larger), and there are 2.5 steps a pixel, of which each moves a contour by about
+            one at most.
         smoothing: how often the contour is smoothed after a step.
-        reach: in pixels.
-        sigma: of the Gaussian that smooths the image before, in pixels.
-        window: of Chan-Vese, standard deviation in pixels of the Gaussian that weighs the local means. Objects and
-            what lies between them should not be much larger.
         inside_weight: of Chan-Vese, lambda1: how much more the squared difference to the inside's mean counts than that
             to the outside's. At 1 the border is halfway between the means. More is stricter: what surrounds an object
             varies more than the object does, so parts of it look halfway like the object.
@@ -52,20 +50,21 @@ def evolve_mask(
         (X,Y) bool.
 
     Raises:
-        ValueError: the method is unknown, the shapes differ, or ``iterations`` is odd or negative.
+        ValueError: the method is unknown, the shapes differ, or ``reach`` is not above 0.
     """
     if method not in METHODS:
         raise ValueError(f"method is {method!r}: expected {' or '.join(METHODS)}")
     if image.shape != mask.shape or image.ndim != 2:
         raise ValueError(f"image and mask have shapes {image.shape} and {mask.shape}: expected the same (X,Y)")
-    if iterations < 0 or iterations % 2:
-        raise ValueError(f"iterations is {iterations}: expected an even number from 0")
+    if not reach > 0:
+        raise ValueError(f"reach of contours is {reach}: expected a number above 0")
     mask = np.asarray(mask, dtype=bool)
     image = np.asarray(image, dtype=np.float64)
     spread = image.std()
     if spread == 0 or not mask.any() or mask.all():
         return mask.copy()
     image = (image - image.mean()) / spread
+    sigma, window = reach / 4, 1.5 * reach
     # distances to the nearest pixel of the other kind, which is half a pixel beyond the contour
     outside, inside = ndimage.distance_transform_edt(~mask), ndimage.distance_transform_edt(mask)
     movable = np.maximum(outside, inside) < reach + 1
@@ -74,7 +73,7 @@ def evolve_mask(
     near = outside < 2 * window
     evolved = mask
     # Two steps at a time: scikit-image smooths with two operators in turn, and remembers across calls whose turn it is.
-    for _ in range(iterations // 2):
+    for _ in range(math.ceil(1.25 * reach)):
         if edges is not None:
             moved = morphological_geodesic_active_contour(edges, 2, evolved, smoothing)
         else:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms import MapTransform, Transform
+from monai.transforms import MapTransform, Randomizable, Transform
 
 from bundle import keys as K
 from bundle.preferences.candidate_files import read_candidates
@@ -86,11 +86,11 @@ def winners_together(masks: np.ndarray, winners: np.ndarray) -> np.ndarray:
     return np.take_along_axis(masks, np.maximum(winners - 1, 0)[None], axis=0)[0]
 
 
-class GatherWinnersd(Transform):
+class GatherWinnersd(Randomizable, Transform):
     """Behind the crops, turn the maps into what :class:`bundle.losses.PreferenceLoss` takes.
 
     ``regions`` (1,X,Y) becomes (X,Y) long, renumbered from 0, -1 for none; ``winners`` becomes (R,) long, -1 for
-    regions that the crop does not have. Where it has more than R, the smallest are left out.
+    regions that the crop does not have. Where it has more than R, R of them are drawn.
 
     Args:
         max_regions: R.
@@ -103,10 +103,10 @@ class GatherWinnersd(Transform):
         """Return the item with ``regions`` and ``winners`` replaced."""
         d = dict(data)
         numbers, winners = (torch.as_tensor(d[key])[0].long() for key in (K.REGIONS, K.WINNERS))
-        found, where, sizes = numbers.unique(return_inverse=True, return_counts=True)
-        sizes = torch.where(found > 0, sizes, torch.zeros_like(sizes))
-        kept = sizes.argsort(descending=True, stable=True)[: self.max_regions]
-        kept = kept[sizes[kept] > 0]
+        found, where = numbers.unique(return_inverse=True)
+        kept = torch.nonzero(found).flatten()
+        if len(kept) > self.max_regions:
+            kept = kept[torch.from_numpy(self.R.permutation(len(kept))[: self.max_regions])]
         place = torch.full_like(found, -1)
         place[kept] = torch.arange(len(kept))
         regions = place[where]

@@ -124,7 +124,7 @@ def test_names_tell_apart_who_may_answer_differently() -> None:
     assert OracleAnnotator(noise=0.2).name == "oracle:noise=0.2"
     everything = OracleAnnotator(noise=0.2, tie_margin=0.01, abstain=0.1, seed=3)
     assert everything.name == "oracle:noise=0.2,tie_margin=0.01,abstain=0.1,seed=3"
-    assert ContourAnnotator(reach=3).name == "evolution:chan_vese,iterations=10,reach=3,margin=0.05"
+    assert ContourAnnotator(reach=3).name == "evolution:geodesic,reach=3,margin=0.3,second_opinion"
     assert OracleAnnotator(seconds=5).seconds == 5 and ContourAnnotator().seconds == 0
 
 
@@ -151,58 +151,69 @@ def contour_view(*radii: float, truth: np.ndarray | None = None) -> RegionView:
     return RegionView(SECTION, candidates, region, truth, "question")
 
 
+def contours(**settings) -> ContourAnnotator:
+    """Edges alone, which these discs have clearly enough for small margins."""
+    return ContourAnnotator(**{"method": "chan_vese", "margin": 0.05, "second_opinion": False, **settings})
+
+
 def test_edges_of_the_image_choose_the_candidate() -> None:
-    annotator = ContourAnnotator()
+    annotator = contours()
     assert annotator.judge(contour_view(13.5, 11, 8)) == 1
     assert annotator.judge(contour_view(13.5, 8, 11)) == 2
     assert annotator.judge(contour_view(11, 8, 13.5)) == 0
     assert type(annotator.judge(contour_view(13.5, 11, 8))) is int
 
 
+@pytest.mark.parametrize(("radii", "answer"), [((13.5, 11, 11), 1), ((13.5, 11, 13.4), "skip"), ((13.5, 11, 5), 1)])
+def test_a_second_opinion_denies_what_the_majority_finds_worse(radii, answer) -> None:
+    assert contours().judge(contour_view(*radii)) == 1
+    assert contours(second_opinion=True).judge(contour_view(*radii)) == answer
+
+
 def test_contours_do_not_look_at_the_truth() -> None:
-    assert ContourAnnotator().judge(contour_view(13.5, 11, 8, truth=disc(8))) == 1
+    assert contours().judge(contour_view(13.5, 11, 8, truth=disc(8))) == 1
 
 
 def test_contours_skip_what_makes_little_difference() -> None:
     view = contour_view(13.5, 11)
-    scores = regional_dice(view.candidates, ContourAnnotator().evolved(SECTION, view.candidates[0])[0], view.region)
+    scores = regional_dice(view.candidates, contours().opinions(SECTION, view.candidates)[0], view.region)
     difference = scores.max() - scores.min()
-    assert ContourAnnotator(margin=0.99 * difference).judge(view) == 1
-    assert ContourAnnotator(margin=1.01 * difference).judge(view) == "skip"
-    assert ContourAnnotator(margin=0).judge(contour_view(13.5, 13.5)) == "skip"
+    assert contours(margin=0.99 * difference).judge(view) == 1
+    assert contours(margin=1.01 * difference).judge(view) == "skip"
+    assert contours(margin=0).judge(contour_view(13.5, 13.5)) == "skip"
 
 
 def test_contours_skip_where_the_model_predicts_nothing() -> None:
     view = contour_view(0, 11, 13.5)
     view.candidates[0] = False
-    assert ContourAnnotator().judge(view) == "skip"
+    assert contours().judge(view) == "skip"
     # the disc is predicted, but far from this region
     far = np.zeros((64, 64), dtype=bool)
     far[48:, 48:] = True
     view = replace(contour_view(13.5, 11), region=far)
     view.candidates[1][50:60, 50:60] = True
-    assert ContourAnnotator().judge(view) == "skip"
+    assert contours().judge(view) == "skip"
 
 
 def test_a_region_that_the_contour_left_is_judged() -> None:
     ring = disc(14.5) & ~disc(13)
     view = replace(contour_view(14.5, 11), region=ring)
-    assert not (ContourAnnotator().evolved(SECTION, view.candidates[0])[0] & ring).any()
-    assert ContourAnnotator().judge(view) == 1
+    assert not (contours().opinions(SECTION, view.candidates)[0] & ring).any()
+    assert contours().judge(view) == 1
 
 
 def test_an_image_is_evolved_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
-    def evolve(image: np.ndarray, mask: np.ndarray, *settings: object, **more: object) -> np.ndarray:
+    def evolve(image: np.ndarray, mask: np.ndarray, *settings: object) -> np.ndarray:
         calls.append(mask)
         return mask
 
     monkeypatch.setattr("bundle.preferences.annotators.evolve_mask", evolve)
-    annotator = ContourAnnotator()
-    for view in (contour_view(11, 8), contour_view(11, 13), contour_view(8, 11)):
+    annotator = contours()
+    for view in (contour_view(11, 8), contour_view(8, 11)):
         annotator.judge(view)
-        annotator.judge(view)
+        annotator.judge(replace(view, region=~view.region))
     assert len(calls) == 2
     annotator.judge(replace(contour_view(8, 11), image=SECTION + 1))
     assert len(calls) == 3

@@ -101,7 +101,7 @@ def test_one_key_gives_the_same_masks_and_another_gives_others(networks, made) -
     again = maker()(networks, prompted(), key="a")
     np.testing.assert_array_equal(again[0], made[0])
     assert again[1] == made[1]
-    random = {"thresholds": (), "brightness": (), "gamma": (), "zoom": (), "turns": False, "evolve": False}
+    random = {"thresholds": (), "brightness": (), "gamma": (), "zoom": (), "turns": False, "contour_reach": 0}
     one, other = (maker(**random)(networks, prompted(), key=key)[0] for key in "ab")
     assert one.shape != other.shape or (one != other).any()
 
@@ -111,7 +111,7 @@ def test_copies_are_never_chosen(networks) -> None:
     still = {"thresholds": (), "brightness": (), "gamma": (), "zoom": (), "noise": 0, "dropout": 0}
     image = prompted()
     image[1:] = 0
-    masks, names, _ = maker(**still, turns=False, evolve=False, min_distance=0.0)(
+    masks, names, _ = maker(**still, turns=False, contour_reach=0, min_distance=0.0)(
         {"policy": networks["policy"], "copy": networks["policy"]}, image
     )
     assert (len(masks), names) == (1, [CURRENT])
@@ -127,7 +127,7 @@ def test_networks_are_asked_in_evaluation_mode_and_left_in_theirs(networks, mode
         network.image_encoder.register_forward_hook(lambda module, *_: seen.append(module.training))
         for network in networks.values()
     ]
-    maker(evolve=False)(networks, prompted())
+    maker(contour_reach=0)(networks, prompted())
     for handle in handles:
         handle.remove()
     assert not any(seen) and len(seen) > 10

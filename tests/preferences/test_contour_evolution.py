@@ -39,11 +39,11 @@ def test_contour_moves_to_the_edge(method: str, contrast: float, start: np.ndarr
 @pytest.mark.parametrize("method", METHODS)
 def test_nothing_is_flooded(method: str) -> None:
     start = disc(30, 32, 14)
-    evolved = evolve_mask(section(), start, method, iterations=60)
+    evolved = evolve_mask(section(), start, method)
     assert not (evolved & OTHER).any()
     assert not (evolved & ~disc(30, 32, 14 + 4 + 1.5)).any()
     # noise alone has no edges to run to, nor to run away from
-    evolved = evolve_mask(np.random.default_rng(1).standard_normal(SHAPE), start, method, iterations=60)
+    evolved = evolve_mask(np.random.default_rng(1).standard_normal(SHAPE), start, method)
     assert not (evolved & ~disc(30, 32, 14 + 4 + 1.5)).any()
     assert (evolved | ~disc(30, 32, 14 - 4 - 1.5)).all()
 
@@ -65,9 +65,9 @@ def test_scale_and_offset_do_not_matter(method: str) -> None:
 def test_the_same_again_whatever_was_evolved_between(method: str) -> None:
     image, start = section(), disc(32, 34, 12)
     before = start.copy()
-    expected = evolve_mask(image, start, method, iterations=6)
-    evolve_mask(image, OTHER, method, iterations=2, smoothing=3)
-    assert (evolve_mask(image, start, method, iterations=6) == expected).all()
+    expected = evolve_mask(image, start, method, reach=2)
+    evolve_mask(image, OTHER, method, reach=1, smoothing=3)
+    assert (evolve_mask(image, start, method, reach=2) == expected).all()
     assert (start == before).all()
 
 
@@ -79,7 +79,7 @@ def test_a_flat_image_moves_nothing() -> None:
 def test_what_cannot_be_done_is_refused() -> None:
     with pytest.raises(ValueError, match="method is 'snake': expected chan_vese or geodesic"):
         evolve_mask(section(), TRUTH, "snake")
-    with pytest.raises(ValueError, match="iterations is 7: expected an even number"):
-        evolve_mask(section(), TRUTH, iterations=7)
+    with pytest.raises(ValueError, match="reach of contours is 0: expected a number above 0"):
+        evolve_mask(section(), TRUTH, reach=0)
     with pytest.raises(ValueError, match=r"shapes \(72, 64\) and \(64, 72\)"):
         evolve_mask(section(), TRUTH.T)
