@@ -81,21 +81,26 @@ class Feedback:
         """On STARTED: the first round, and those that a resumed run has behind it."""
         done = min(engine.state.epoch, (engine.state.max_epochs or 1) - 1)
         for number in range(done // self.every + 1 if self.every else 1):
-            self.ask(number)
+            self.ask(number, "keep" if engine.state.epoch else "warn")
         self.fill(engine)
 
     def next_round(self, engine: Engine) -> None:
         """On EPOCH_COMPLETED: another round, if there is an epoch left to learn from it."""
-        if engine.state.epoch < (engine.state.max_epochs or 0):
-            self.ask(engine.state.epoch // self.every)
+        if engine.state.epoch < (engine.state.max_epochs or 0) and not engine.should_terminate:
+            self.ask(engine.state.epoch // self.every, "replace")
             self.fill(engine)
 
-    def ask(self, number: int) -> None:
-        """Have the annotator answer the questions of a round that it has not answered."""
+    def ask(self, number: int, others: str) -> None:
+        """Have the annotator answer the questions of a round that it has not answered.
+
+        Args:
+            number: of the round, from 0.
+            others: see :meth:`bundle.preferences.questionnaire.Questionnaire.make_candidates`.
+        """
         if self.annotator is None:
             return
-        folder = self.questionnaire.folder
-        files = self.questionnaire.make_candidates(self.networks, folder / f"round_{number}" if number else folder)
+        folder = self.questionnaire.folder / f"round_{number}" if number else self.questionnaire.folder
+        files = self.questionnaire.make_candidates(self.networks, folder, others)
         questions = self.questionnaire.questions(files)
         self.asked += questions
         self.store.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +121,7 @@ class Feedback:
             masks = read_candidates(file).masks
             region_map = split_regions(self.questionnaire.regions, masks)
             for question in own:
-                view = RegionView(em, masks, region_map == question.index, truth, question.id)
+                view = RegionView(em, masks, region_map == question.index, truth, question.seen)
                 judgements.append(Judgement(question, annotator.judge(view), annotator.name, annotator.seconds))
         return judgements
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 from ignite.engine import Engine, Events
@@ -10,29 +11,37 @@ from torch import nn
 
 
 class PreferenceGuard:
-    """Stop when ``rewards/accuracies`` is above that of the first epoch while the anchor's loss is above a limit.
+    """Stop when ``rewards/accuracies`` is no lower than in the first epoch while the anchor's loss is above a limit.
 
     A policy that moves everywhere can satisfy its judges and still lose what was right before: the known collapse of
     preference learning. On stopping the weights of the last good epoch are restored, and the run ends as if it were
     complete. Place it behind :class:`PreferenceStatistics`, and before :class:`Resume` and :class:`SaveWeights`, which
-    shall not write what it restores from.
+    shall not write what it restores from. It is part of what :class:`Resume` keeps.
 
     Args:
-        network: whose weights are kept and restored.
+        networks: whose weights are kept and restored, by name: the policy and its teacher.
         max_anchor: largest mean of the part ``anchor`` over an epoch, in nats a pixel.
 
     Raises:
         ValueError: when ``max_anchor`` is not above 0.
     """
 
-    def __init__(self, network: nn.Module, max_anchor: float = 0.1) -> None:
+    def __init__(self, networks: Mapping[str, nn.Module], max_anchor: float = 0.1) -> None:
         if not max_anchor > 0:
             raise ValueError(f"max_anchor must be above 0, got {max_anchor}")
-        self.network = network
+        self.networks = dict(networks)
         self.max_anchor = max_anchor
         self.total, self.count = 0.0, 0
         self.first_accuracy: float | None = None
-        self.good: dict[str, Any] | None = None
+        self.good: dict[str, dict[str, Any]] | None = None
+
+    def state_dict(self) -> dict[str, float | None]:
+        """What a resumed run must know; the weights that it begins with are good."""
+        return {"first_accuracy": self.first_accuracy}
+
+    def load_state_dict(self, state: Mapping[str, float | None]) -> None:
+        """Take up a run."""
+        self.first_accuracy = state["first_accuracy"]
 
     def attach(self, engine: Engine) -> None:
         """Register on a preference trainer."""
@@ -42,7 +51,7 @@ class PreferenceGuard:
 
     def keep(self, engine: Engine) -> None:
         """Remember the weights as good."""
-        self.good = copy.deepcopy(self.network.state_dict())
+        self.good = {name: copy.deepcopy(network.state_dict()) for name, network in self.networks.items()}
 
     def reset(self, engine: Engine) -> None:
         """On EPOCH_STARTED: forget the last epoch; before the first, remember the weights."""
@@ -66,7 +75,8 @@ class PreferenceGuard:
         if anchor <= self.max_anchor:
             self.keep(engine)
         elif accuracy >= self.first_accuracy and self.good is not None:
-            self.network.load_state_dict(self.good)
+            for name, network in self.networks.items():
+                network.load_state_dict(self.good[name])
             engine.logger.warning(
                 f"stopped after epoch {engine.state.epoch}: preference accuracy is {accuracy:.2f}, but the policy has "
                 f"left the reference where no candidate does (anchor {anchor:.3f}, above {self.max_anchor:g}); the "

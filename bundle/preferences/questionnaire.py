@@ -83,12 +83,16 @@ class Questionnaire:
         """Paths of the images."""
         return [str(item[K.IMAGE]) for item in self.dataset.data]
 
-    def make_candidates(self, networks: Mapping[str, PromptableSegmenter], folder: Path | None = None) -> list[Path]:
+    def make_candidates(
+        self, networks: Mapping[str, PromptableSegmenter], folder: Path | None = None, others: str = "warn"
+    ) -> list[Path]:
         """Write the candidates of every image that has none yet, so a run that is killed goes on where it was.
 
         Args:
             networks: see :class:`CandidateMaker`.
             folder: other than the usual one.
+            others: what becomes of candidates that another network made, or this one before it learnt: ``keep``,
+                ``warn`` (keep and log a warning) or ``replace``.
 
         Returns:
             The files, in the order of the images.
@@ -99,7 +103,7 @@ class Questionnaire:
         folder = folder or self.folder
         folder.mkdir(parents=True, exist_ok=True)
         files = [folder / f"{stem(path)}.npz" for path in self.images]
-        model, missing, others = state_sha256(next(iter(networks.values()))), [], 0
+        model, missing, strange = state_sha256(next(iter(networks.values()))), [], []
         for i, (file, image) in enumerate(zip(files, self.images, strict=True)):
             if not file.is_file():
                 missing.append(i)
@@ -107,10 +111,16 @@ class Questionnaire:
             there = read_candidates(file)
             if there.image_sha256 != file_sha256(image):
                 raise DataError(f"{file}: {image} changed since these candidates were made; delete the file")
-            others += there.model != model
-        if others:
-            logger.info(
-                "%d candidate files in %s are of another network, or of this one before it learnt", others, folder
+            if there.model != model:
+                strange.append(i)
+        if others == "replace":
+            missing = sorted(missing + strange)
+        elif others == "warn" and strange:
+            logger.warning(
+                "%d candidate files in %s are of another network and are used as they are; for new ones delete them or "
+                "set candidates_dir",
+                len(strange),
+                folder,
             )
         for i in tqdm(missing, desc="candidates", disable=not missing):
             self._make(i, networks, model, files[i])

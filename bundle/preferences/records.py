@@ -83,6 +83,12 @@ class Question:
         """sha256 of :attr:`content`, so the same question has the same id in every store."""
         return hashlib.sha256(self.content.encode()).hexdigest()
 
+    @cached_property
+    def seen(self) -> str:
+        """sha256 of what who answers gets to see; the same wherever the files lie."""
+        masks = [candidate.sha256 for candidate in self.candidates]
+        return hashlib.sha256(json.dumps([self.image_sha256, masks, self.regions, self.index]).encode()).hexdigest()
+
 
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="microseconds")

@@ -1,10 +1,11 @@
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from monai.data import CacheDataset
 from torch import nn
 
@@ -218,6 +219,32 @@ def test_a_run_killed_between_an_epoch_and_its_round_makes_it_up(build) -> None:
     seen = run(resumed, epochs=3, start=2)
     assert [len(items) for items in seen] == [4]
     assert {Path(item[K.CANDIDATES_FILE]).parent.name for item in seen[0]} == {"candidates", "round_1"}
+
+
+def test_a_new_run_in_the_same_folder_makes_its_rounds_anew(build, caplog) -> None:
+    run(build(OracleAnnotator(), every=1), epochs=2)
+    again = build(OracleAnnotator(), every=1)
+    nn.init.constant_(again.networks["policy"].weight, 5)
+    run(again, epochs=2)
+    assert again.questionnaire.maker.made == [("a.npy", 6), ("b.npy", 6)]  # those of the start are kept, with a warning
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert line.startswith("2 candidate files in") and "are of another network" in line
+
+
+def test_no_round_for_a_run_that_was_stopped(build) -> None:
+    feedback = build(OracleAnnotator(), every=1)
+    engine = Engine(lambda *_: None)
+    engine.add_event_handler(Events.EPOCH_COMPLETED, engine.terminate)
+    feedback.attach(engine)
+    engine.run([None], max_epochs=3)
+    assert len(feedback.questionnaire.maker.made) == 2
+
+
+def test_what_the_oracle_sees_does_not_depend_on_where_files_lie(build) -> None:
+    run(build(OracleAnnotator(noise=0.5)))
+    question = records(build(None))[0].question
+    moved = dataclasses.replace(question, image="/b.npy", candidates_file="/b.npz")
+    assert moved.id != question.id and moved.seen == question.seen
 
 
 @pytest.mark.parametrize(("annotator", "every"), [(OracleAnnotator(), -1), (None, 2)])

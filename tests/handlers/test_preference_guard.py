@@ -29,7 +29,7 @@ def run(epochs: list[tuple[float | None, float]], max_anchor: float = 0.1) -> tu
 
     engine, events = Engine(step), []
     engine.add_event_handler(Events.EPOCH_COMPLETED, tell)
-    PreferenceGuard(network, max_anchor).attach(engine)
+    PreferenceGuard({"policy": network}, max_anchor).attach(engine)
     engine.add_event_handler(Events.EPOCH_COMPLETED, lambda: events.append(f"epoch {engine.state.epoch}"))
     engine.add_event_handler(Events.COMPLETED, lambda: events.append(f"completed with {network.weight.item():g}"))
     engine.run([None] * 2, max_epochs=len(epochs))
@@ -74,6 +74,26 @@ def test_an_epoch_that_left_the_reference_is_not_kept() -> None:
     assert run([(0.6, 0.01), (0.5, 0.3), (0.7, 0.3)])[0] == 1
 
 
+def test_all_networks_are_brought_back() -> None:
+    policy, teacher = nn.Linear(1, 1), nn.Linear(1, 1)
+    before = [network.weight.item() for network in (policy, teacher)]
+    guard, engine = PreferenceGuard({"policy": policy, "teacher": teacher}), Engine(lambda *_: None)
+    engine.state.metrics["rewards/accuracies"] = 0.9
+    guard.reset(engine)
+    for network in (policy, teacher):
+        nn.init.zeros_(network.weight)
+    guard.total, guard.count = 1.0, 1
+    guard.check(engine)
+    assert [network.weight.item() for network in (policy, teacher)] == before
+
+
+def test_a_resumed_run_knows_how_accurate_the_first_epoch_was() -> None:
+    first, second = (PreferenceGuard({"policy": nn.Linear(1, 1)}) for _ in range(2))
+    first.first_accuracy = 0.6
+    second.load_state_dict(first.state_dict())
+    assert second.first_accuracy == 0.6
+
+
 def test_limit_that_cannot_be() -> None:
     with pytest.raises(ValueError, match="max_anchor must be above 0, got 0"):
-        PreferenceGuard(nn.Linear(1, 1), 0)
+        PreferenceGuard({"policy": nn.Linear(1, 1)}, 0)
