@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import numpy as np
 from ignite.engine import Engine, Events
 from monai.data import CacheDataset
@@ -38,9 +39,10 @@ class Feedback:
         annotator: who answers; None for the people whose answers the store has.
         networks: that make candidates, see :class:`CandidateMaker`.
         every: epochs between rounds with candidates of the policy as it then is; 0 for one round, at the start.
+        stale: see :func:`bundle.preferences.judged_items.judged_items`.
 
     Raises:
-        ValueError: when ``every`` is negative, or is set without an annotator.
+        ValueError: when ``every`` is negative, or is set without an annotator; when there are several processes.
         DataError: the annotator needs labels, and an image has none; on STARTED: there is no judgement with a winner,
             or one refers to what has changed.
     """
@@ -53,9 +55,12 @@ class Feedback:
         annotator: Annotator | None,
         networks: Mapping[str, PromptableSegmenter],
         every: int = 0,
+        stale: str = "refuse",
     ) -> None:
         if every < 0 or (every and annotator is None):
             raise ValueError(f"feedback_every is {every}: 0, or a number of epochs and an annotator that can be asked")
+        if idist.get_world_size() > 1:
+            raise ValueError(f"preference learning runs in one process, not in {idist.get_world_size()}")
         if annotator is not None and annotator.reads_labels:
             bare = next((item[K.IMAGE] for item in questionnaire.dataset.data if K.LABEL not in item), None)
             if bare is not None:
@@ -68,6 +73,7 @@ class Feedback:
         self.annotator = annotator
         self.networks = networks
         self.every = every
+        self.stale = stale
         self.asked: list[Question] = []
         self.logger = logging.getLogger(__name__)
 
@@ -135,7 +141,7 @@ class Feedback:
             else:
                 asked = {question.id for question in self.asked}
                 judgements = [j for j in store.judgements(annotator=self.annotator.name) if j.question.id in asked]
-        items = judged_items(judgements, self.questionnaire.dataset.data)
+        items = judged_items(judgements, self.questionnaire.dataset.data, self.stale)
         judged = sum(len(item[K.JUDGEMENTS]) for item in items)
         if judged == 0:
             raise DataError(f"{self.store}: no judgement with a winner in {len(judgements)} answers, nothing to learn")

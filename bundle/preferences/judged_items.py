@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from bundle import keys as K
@@ -11,8 +13,14 @@ from bundle.errors import DataError
 from bundle.preferences.candidate_files import file_sha256, read_candidates
 from bundle.preferences.store import Judgement, Question, check_fresh
 
+STALE = ("refuse", "leave_out")
 
-def judged_items(judgements: Iterable[Judgement], items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+logger = logging.getLogger(__name__)
+
+
+def judged_items(
+    judgements: Iterable[Judgement], items: Iterable[Mapping[str, Any]], stale: str = "refuse"
+) -> list[dict[str, Any]]:
     """Put the judgements of each image together, after every check of what they refer to.
 
     Where several annotators answered a question, the answer that most of them gave counts; who skipped it gave none.
@@ -21,14 +29,19 @@ def judged_items(judgements: Iterable[Judgement], items: Iterable[Mapping[str, A
     Args:
         judgements: from the store, of all annotators who shall count.
         items: images of the training set, each with ``image`` (its path), ``points`` and ``point_labels``.
+        stale: what becomes of a judgement whose image is not in the training set, or whose image or candidates
+            changed since: ``refuse``, or ``leave_out`` with a warning.
 
     Returns:
         For each file of candidates ``image``, ``points``, ``point_labels``, ``candidates_file`` and ``judgements``, a
         list of (regions, index, winner).
 
     Raises:
-        DataError: a judged image is not in the training set, or an image or a candidate changed since it was judged.
+        DataError: there is such a judgement, and it is not to be left out.
+        ValueError: ``stale`` is something else.
     """
+    if stale not in STALE:
+        raise ValueError(f"stale_answers is {stale!r}, expected one of {', '.join(STALE)}")
     known = {str(item[K.IMAGE]): item for item in items}
     answers: dict[str, list[Judgement]] = {}
     for judgement in judgements:
@@ -40,17 +53,29 @@ def judged_items(judgements: Iterable[Judgement], items: Iterable[Mapping[str, A
         if isinstance(winner, int):
             winners[identity] = winner
             by_file.setdefault(given[0].question.candidates_file, []).append(given[0].question)
-    found = []
-    for file, questions in sorted(by_file.items()):
-        image = questions[0].image
-        if image not in known:
-            raise DataError(f"{image}: was judged, but is no training image of this domain; see dataset_dir and store")
-        made, fingerprint = read_candidates(file), file_sha256(image)
-        for question in questions:
-            check_fresh(question, made, fingerprint)
+    found, problems = [], []
+    read, fingerprint = cache(read_candidates), cache(file_sha256)
+    for file, asked in sorted(by_file.items()):
+        image, questions = asked[0].image, []
+        for question in asked:
+            try:
+                if image not in known:
+                    raise DataError(
+                        f"{image}: was judged, but is no training image of this domain; see dataset_dir and store"
+                    )
+                check_fresh(question, read(file), fingerprint(image))
+                questions.append(question)
+            except DataError as error:
+                if stale == "refuse":
+                    raise DataError(f"{error}; or set stale_answers to leave_out, to learn from the others") from None
+                problems.append(error)
+        if not questions:
+            continue
         judged = [(question.regions, question.index, winners[question.id]) for question in questions]
         item = {key: known[image][key] for key in (K.IMAGE, K.POINTS, K.POINT_LABELS)}
         found.append({**item, K.CANDIDATES_FILE: file, K.JUDGEMENTS: judged})
+    if problems:
+        logger.warning("%d judged questions are left out, the first because %s", len(problems), problems[0])
     return found
 
 

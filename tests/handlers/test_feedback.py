@@ -251,3 +251,9 @@ def test_what_the_oracle_sees_does_not_depend_on_where_files_lie(build) -> None:
 def test_rounds_that_cannot_be(build, annotator, every) -> None:
     with pytest.raises(ValueError, match=f"feedback_every is {every}: 0, or a number of epochs and an annotator"):
         build(annotator, every=every)
+
+
+def test_several_processes(build, monkeypatch) -> None:
+    monkeypatch.setattr("bundle.handlers.feedback.idist.get_world_size", lambda: 2)
+    with pytest.raises(ValueError, match="preference learning runs in one process, not in 2"):
+        build(OracleAnnotator())

@@ -54,6 +54,12 @@ def test_missing_folders(fails):
     assert "/nowhere/source: no such folder" in fails(ADAPT, source_dir="/nowhere/source")
 
 
+@pytest.mark.parametrize("setting", ["region_size_nm", "contour_reach_nm", "min_disputed", "max_regions"])
+def test_settings_of_preferences(fails, setting):
+    files = ["configs/train.json", "configs/prefer.json"]
+    assert f"{setting} is 0, expected a number above 0" in fails(files, **{setting: 0})
+
+
 def test_missing_image(fails, pair):
     (pair["target"] / "images" / "training_1.png").unlink()
     assert "target/images/training_1.png: no such file" in fails(ADAPT)

@@ -99,6 +99,19 @@ def test_one_fresh_question_does_not_vouch_for_another(items) -> None:
     refuses([*votes(question(items[0]), 1), *votes(old, 1)], items, "changed since it was judged")
 
 
+def test_what_is_stale_can_be_left_out(items, caplog) -> None:
+    a, b = items
+    old = replace(question(a, 1), image_sha256="another")
+    given = [*votes(question(a), 1), *votes(old, 2), *votes(question(b), 0)]
+    strange = replace(question(b), image="c.npy", candidates_file="c.npz")
+    found = judged_items([*given, *votes(strange, 1)], items, stale="leave_out")
+    assert [item[K.JUDGEMENTS] for item in found] == [[(REGIONS, 0, 1)], [(REGIONS, 0, 0)]]
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("2 judged questions are left out, the first because") and "changed since it was" in line
+    with pytest.raises(ValueError, match="stale_answers is 'keep', expected one of refuse, leave_out"):
+        judged_items(given, items, stale="keep")
+
+
 def refuses(given: list[Judgement], items: list[dict], text: str) -> None:
     with pytest.raises(DataError) as error:
         judged_items(given, items)
