@@ -231,6 +231,19 @@ def format_table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def add_seconds(path: Path, seconds: float) -> float:
+    """Add to the ``seconds`` in a metrics file, which is made if need be; so those of an interrupted run count too.
+
+    Returns:
+        The sum.
+    """
+    content = read_json(path) if path.is_file() else {"rows": {}, "seconds": 0.0}
+    content["seconds"] = round(content["seconds"] + seconds, 1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, content)
+    return content["seconds"]
+
+
 def draw_noise(run: Path, rows: list[Row]) -> Path:
     """Draw ``noise.png`` of a study: Dice of LPO against the annotator's noise."""
     dice = {row.name: row.means["automatic"]["dice"] for row in rows}
@@ -287,12 +300,13 @@ def main() -> int:
     print(f"{source} -> {target} in {args.run}", flush=True)
     try:
         with stopwatch() as seconds:
-            rows = demo.execute()
+            try:
+                rows = demo.execute()
+            finally:
+                total = add_seconds(run / "metrics.json", seconds())
     except (CellError, DataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    before = read_json(run / "metrics.json") if (run / "metrics.json").is_file() else {"seconds": 0.0}
-    total = round(before["seconds"] + seconds(), 1)
     means = {row.name: {**row.means, **row.cost} for row in rows}
     write_json(
         run / "metrics.json", {"source": source, "target": target, "seed": args.seed, "rows": means, "seconds": total}

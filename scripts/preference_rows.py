@@ -61,8 +61,12 @@ def read_cost(store: Path) -> dict[str, float]:
         store: its store of judgements.
 
     Returns:
-        ``judgements``, the number of answers, and ``annotation_seconds``, the time that they take a person.
+        ``judgements``, the number of answers other than ``skip``, and ``annotation_seconds``, the time that all answers
+        take a person.
     """
     with JudgementStore(store, create=False) as judgements:
         answers = judgements.judgements()
-    return {"judgements": len(answers), "annotation_seconds": round(sum(answer.seconds for answer in answers), 1)}
+    return {
+        "judgements": sum(answer.answer != "skip" for answer in answers),
+        "annotation_seconds": round(sum(answer.seconds for answer in answers), 1),
+    }

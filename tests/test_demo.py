@@ -205,6 +205,19 @@ def test_metrics_file_of_the_program(finished, monkeypatch, capsys):
     assert "wda_15+lpo" in capsys.readouterr().out
 
 
+def test_seconds_of_an_interrupted_run_count(tmp_path, monkeypatch):
+    def fail(self):
+        raise CellError("broken")
+
+    monkeypatch.setattr(Demo, "execute", fail)
+    monkeypatch.setattr("sys.argv", ["demo.py", "--run", str(tmp_path / "run")])
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.json").write_text(json.dumps({"rows": {"uda": {}}, "seconds": 100.0}))
+    assert main() == 1
+    content = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert content["seconds"] >= 100 and content["rows"] == {"uda": {}}
+
+
 def test_study_adds_rows(tmp_path):
     rows = in_order(("source_only", "uda", "wda_15", "wda_100", "supervised"), {**PREFERENCES, **STUDY})
     assert rows[:4] == ("source_only", "source_only+image_dpo", "source_only+lpo", "uda")

@@ -11,8 +11,8 @@ from bundle.handlers.epoch_averages import EpochAverages
 class PreferenceStatistics(EpochAverages):
     """Write TRL's ``rewards/...`` and ``logps/...``, ``kl`` and ``regions/judged`` into ``engine.state.metrics``.
 
-    Each is an average over the epoch's judged regions, see :func:`bundle.losses.preference_statistics`. Place it
-    before the loggers.
+    Averages over the epoch: rewards and log-likelihoods over all losers of judged regions, ``kl`` over pixels,
+    ``regions/judged`` over crops, see :func:`bundle.losses.preference_statistics`. Place it before the loggers.
     """
 
     def sums_of(self, state: Any) -> Mapping[str, tuple[float, float]]:

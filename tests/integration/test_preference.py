@@ -9,6 +9,7 @@ import mlflow
 import numpy as np
 import pytest
 from monai.bundle import ConfigParser
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bundle import preflight
 from bundle.preferences.annotator_choice import METHODS
@@ -72,8 +73,11 @@ def test_methods(settings, tmp_path, caplog, method, regions, budget, judge):
     assert possible >= 3  # the images of the training split
     assert len(asked) == math.ceil(budget * possible)
     assert len({j.question.id for j in asked}) == len(asked)
-    events = list((tmp_path / "work" / "tensorboard").glob("events.out.tfevents.*"))
-    assert events and events[0].stat().st_size > 100
+    assert "stopped after epoch" not in caplog.text  # the guard
+    curves = EventAccumulator(str(tmp_path / "work" / "tensorboard")).Reload()
+    names = {"loss", "loss_preference", "rewards/accuracies", "rewards/margins", "kl", "feedback/seconds"}
+    assert names <= set(curves.Tags()["scalars"])
+    assert curves.Scalars("feedback/seconds")[0].value == sum(j.seconds for j in asked)
 
 
 def test_the_less_is_known_the_smaller_the_steps(in_root):
