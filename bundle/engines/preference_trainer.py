@@ -23,10 +23,9 @@ class PreferenceTrainer(PartsTrainer):
 
     Parts of the loss: ``preference``; ``nll``, the winners' mean negative log-likelihood over the judged pixels that
     candidates disagree on (as in iterative RPO, arXiv 2404.19733), for a policy can win a comparison by making losers
-    unlikely alone; ``anchor``, the mean KL divergence of the reference from the policy over the
-    pixels that all candidates agree on, where the preference loss has no gradient but shared weights drift; and
-    ``det``, the mean squared difference of both density maps. After an iteration ``state.preference`` is what
-    :func:`bundle.losses.preference_statistics` says of it.
+    unlikely alone; ``anchor``, the mean KL divergence of the reference from the policy over all other pixels, where
+    the preference loss has no gradient but shared weights drift; and ``det``, the mean squared difference of both
+    density maps. After an iteration ``state.preference`` is what :func:`bundle.losses.preference_statistics` says.
 
     Args:
         reference: same architecture as ``network``; a handler copies it (:class:`bundle.handlers.ReferencePolicy`).
@@ -53,7 +52,8 @@ class PreferenceTrainer(PartsTrainer):
         judged_pixels = (1 - agreed) * has_winner(batch[K.WINNERS], batch[K.REGIONS])
         nll = F.binary_cross_entropy_with_logits(pred[:, :1], best, reduction="none")
         nll = (judged_pixels * nll).sum() / judged_pixels.sum().clamp(min=1.0)
-        drift = (agreed * bernoulli_kl(before[:, :1], pred[:, :1])).sum() / agreed.sum().clamp(min=1.0)
+        others = 1 - judged_pixels
+        drift = (others * bernoulli_kl(before[:, :1], pred[:, :1])).sum() / others.sum().clamp(min=1.0)
         det = (pred[:, 1:] - before[:, 1:]).square().mean()
         return {"preference": loss.loss_of(rewards), "nll": nll, "anchor": drift, "det": det}
 

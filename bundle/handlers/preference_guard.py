@@ -79,7 +79,7 @@ class PreferenceGuard:
                 network.load_state_dict(self.good[name])
             engine.logger.warning(
                 f"stopped after epoch {engine.state.epoch}: preference accuracy is {accuracy:.2f}, but the policy has "
-                f"left the reference where no candidate does (anchor {anchor:.3f}, above {self.max_anchor:g}); the "
+                f"left the reference where nobody asked it to (anchor {anchor:.3f}, above {self.max_anchor:g}); the "
                 "weights of the last good epoch are kept. A lower learning_rate, a larger weight of the anchor or "
                 "normalize_by disagreement may help"
             )

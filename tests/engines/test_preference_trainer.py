@@ -140,15 +140,17 @@ def test_what_nobody_judged_changes_nothing_through_what_judgements_say() -> Non
     assert unchanged(before, policy) == set(before)
 
 
-def test_anchor_is_the_divergence_where_all_candidates_agree() -> None:
+def test_anchor_is_the_divergence_where_no_judgement_speaks() -> None:
     engine = trainer(tiny_segmenter(0), tiny_segmenter(1))
     batch = judged_batch()
     batch[K.IMAGE][:, 1:] = 0
+    batch[K.WINNERS][:, 1:] = -1
     policy, reference = engine.network(batch[K.IMAGE]), engine.reference(batch[K.IMAGE])
     parts = engine.compute_losses(batch)
     agreed = batch[K.CANDIDATES].amax(dim=1) == batch[K.CANDIDATES].amin(dim=1)
-    assert agreed[..., -4:].all() and not agreed.all()
-    p, q = (Bernoulli(logits=x[:, 0][agreed]) for x in (reference, policy))
+    assert agreed[..., -4:].all() and not agreed[:, :4].all()
+    others = agreed | (batch[K.REGIONS] > 0)
+    p, q = (Bernoulli(logits=x[:, 0][others]) for x in (reference, policy))
     torch.testing.assert_close(parts["anchor"], kl_divergence(p, q).mean(), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(parts["det"], (policy[:, 1] - reference[:, 1]).square().mean())
 
