@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -237,11 +238,11 @@ def add_seconds(path: Path, seconds: float) -> float:
     Returns:
         The sum.
     """
-    content = read_json(path) if path.is_file() else {"rows": {}, "seconds": 0.0}
-    content["seconds"] = round(content["seconds"] + seconds, 1)
+    before: dict[str, Any] = read_json(path) if path.is_file() else {"rows": {}, "seconds": 0.0}
+    total = round(float(before["seconds"]) + seconds, 1)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, content)
-    return content["seconds"]
+    write_json(path, {**before, "seconds": total})
+    return total
 
 
 def draw_noise(run: Path, rows: list[Row]) -> Path:

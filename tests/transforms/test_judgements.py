@@ -101,7 +101,8 @@ def test_of_too_many_regions_some_are_drawn() -> None:
     gather, kept = GatherWinnersd(max_regions=2).set_random_state(0), Counter()
     for _ in range(400):
         out = gather({K.REGIONS: numbers, K.WINNERS: winners})
-        pairs = {(int(out[K.WINNERS][r]), int(n)) for r, n in zip(out[K.REGIONS].flatten(), numbers.flatten()) if r >= 0}
+        inside = out[K.REGIONS] >= 0
+        pairs = set(zip(out[K.WINNERS][out[K.REGIONS][inside]].tolist(), numbers[0][inside].tolist(), strict=True))
         assert len(pairs) == 2 and pairs <= {(0, 5), (1, 7), (2, 9), (3, 2)}
         kept.update(pairs)
     assert min(kept.values()) > 150  # of 200 expected, whatever their size
