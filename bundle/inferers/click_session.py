@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from monai.data.utils import compute_importance_map
 
 from bundle.inferers.prompted_sliding_window import PromptedSlidingWindowInferer
 from bundle.networks.prompt_encoder import clicks_to_points
@@ -16,7 +19,8 @@ class ClickSession:
     """One image and its clicks, which come and go; the answer is that of the inferer, only sooner.
 
     The first :meth:`segment` encodes all windows and keeps their features, for the compact encoder about 3.5 MB for a
-    window of 256x256 pixels. From then on only windows whose clicks changed are decoded, and none is encoded.
+    window of 256x256 pixels. From then on only windows whose clicks changed are decoded, only what they cover is put
+    together again, and nothing is encoded.
 
     Args:
         network: the network; it must not be trained while the session lasts.
@@ -33,8 +37,18 @@ class ClickSession:
         if image.ndim != 3 or image.shape[0] != 1:
             raise ValueError(f"image has the shape {tuple(image.shape)}, expected (1,X,Y)")
         self.image = image
-        self._inferer = inferer
+        self._inferer = copy.copy(inferer)
+        self._inferer.with_coord = True
         self._network = RememberingNetwork(network)
+        # In turned images, and in those that are smaller than a window, windows have other coordinates.
+        self._in_place = inferer.rotations == 1 and all(
+            side >= window for side, window in zip(image.shape[1:], inferer.window, strict=True)
+        )
+        self._weights = compute_importance_map(
+            inferer.window, inferer.mode, inferer.sigma_scale, image.device, image.dtype
+        )
+        self._answer: torch.Tensor | None = None
+        self._clicks = torch.zeros_like(image)
 
     @torch.inference_mode()
     def segment(self, clicks: torch.Tensor) -> torch.Tensor:
@@ -52,8 +66,39 @@ class ClickSession:
         expected = (2, *self.image.shape[1:])
         if clicks.shape != expected:
             raise ValueError(f"clicks have the shape {tuple(clicks.shape)}, expected {expected}")
-        self._network.rewind()
-        return self._inferer(torch.cat((self.image, clicks.to(self.image)))[None], self._network)[0]
+        clicks = clicks.to(self.image)
+        if self._answer is None or not self._in_place:
+            self._network.rewind()
+            self._answer = self._inferer(torch.cat((self.image, clicks))[None], self._network)[0]
+        else:
+            self._inferer.check_crowding(clicks[None])
+            batch = self._inferer.sw_batch_size
+            self._renew(self._network.decode_changed(clicks, self._clicks, batch))
+        self._clicks = clicks.clone()
+        return self._answer.clone()
+
+    def _renew(self, changed: list[Window]) -> None:
+        """Put together again what these windows cover; the same sums in the same order as in the whole image."""
+        if not changed:
+            return
+        answer: Any = self._answer
+        (x0, x1), (y0, y1) = (
+            (min(window.place[axis].start for window in changed), max(window.place[axis].stop for window in changed))
+            for axis in (0, 1)
+        )
+        total = torch.zeros(2, x1 - x0, y1 - y0).to(answer)
+        weight = torch.zeros(x1 - x0, y1 - y0).to(answer)
+        for window in self._network.windows:
+            x, y = window.place
+            left, right, top, bottom = max(x.start, x0), min(x.stop, x1), max(y.start, y0), min(y.stop, y1)
+            if left >= right or top >= bottom:
+                continue
+            here = (slice(left - x0, right - x0), slice(top - y0, bottom - y0))
+            inside = (slice(left - x.start, right - x.start), slice(top - y.start, bottom - y.start))
+            output: Any = window.output
+            total[:, here[0], here[1]] += output[:, inside[0], inside[1]] * self._weights[inside]
+            weight[here] += self._weights[inside]
+        answer[:, x0:x1, y0:y1] = total / weight
 
 
 @dataclass
@@ -61,12 +106,14 @@ class Window:
     """What is known of a window.
 
     Attributes:
+        place: (x, y) that it covers, in pixels of the image as the inferer turned and padded it.
         embedding: (1,C,h,w).
         fine: finer features, each with a batch axis of 1.
         clicks: (2,H,W) that ``output`` was made with; None before the first time.
         output: (2,H,W).
     """
 
+    place: tuple[slice, slice]
     embedding: torch.Tensor
     fine: list[torch.Tensor]
     clicks: torch.Tensor | None = None
@@ -82,20 +129,22 @@ class RememberingNetwork:
 
     def __init__(self, network: PromptableSegmenter) -> None:
         self.stride = network.stride
+        self.windows: list[Window] = []
         self._network = network.eval()
-        self._windows: list[Window] = []
         self._next = 0
 
     def rewind(self) -> None:
         """Tell that the next window is the first."""
         self._next = 0
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Segment the next windows (B,3,H,W) to (B,2,H,W)."""
+    def __call__(self, x: torch.Tensor, places: list[list[slice]]) -> torch.Tensor:
+        """Segment the next windows (B,3,H,W), of which MONAI tells (batch, channel, x, y), to (B,2,H,W)."""
         first, self._next = self._next, self._next + len(x)
-        if self._next > len(self._windows):
-            self._encode(x[len(self._windows) - first :, :1])
-        windows, clicks = self._windows[first : self._next], x[:, 1:]
+        if self._next > len(self.windows):
+            there = len(self.windows) - first
+            self._encode(x[there:, :1], places[there:])
+        windows = self.windows[first : self._next]
+        clicks = x[:, 1:]
         changed = [
             i for i, window in enumerate(windows) if window.clicks is None or not torch.equal(window.clicks, clicks[i])
         ]
@@ -104,11 +153,30 @@ class RememberingNetwork:
         outputs: list[Any] = [window.output for window in windows]
         return torch.stack(outputs)
 
-    def _encode(self, images: torch.Tensor) -> None:
+    def decode_changed(self, clicks: torch.Tensor, before: torch.Tensor, batch: int) -> list[Window]:
+        """Decode the windows in which clicks came or went.
+
+        Args:
+            clicks: (2,X,Y) of the whole image, of which all windows are known.
+            before: (2,X,Y), those of the last time.
+            batch: windows at a time.
+
+        Returns:
+            Those windows.
+        """
+        moved = (clicks != before).any(dim=0).nonzero().tolist()
+        changed = [window for window in self.windows if any(holds(window.place, pixel) for pixel in moved)]
+        for i in range(0, len(changed), batch):
+            windows = changed[i : i + batch]
+            self._decode(windows, torch.stack([clicks[:, window.place[0], window.place[1]] for window in windows]))
+        return changed
+
+    def _encode(self, images: torch.Tensor, places: list[list[slice]]) -> None:
         """Remember windows (B,1,H,W) that are seen for the first time."""
         embedding, fine = self._network.encode(images)
-        self._windows += [
-            Window(embedding[i : i + 1], [features[i : i + 1] for features in fine]) for i in range(len(images))
+        self.windows += [
+            Window((place[2], place[3]), embedding[i : i + 1], [features[i : i + 1] for features in fine])
+            for i, place in enumerate(places)
         ]
 
     def _decode(self, windows: list[Window], clicks: torch.Tensor) -> None:
@@ -119,3 +187,8 @@ class RememberingNetwork:
         outputs = self._network.decode(embedding, fine, *clicks_to_points(clicks, count))
         for window, given, output in zip(windows, clicks, outputs, strict=True):
             window.clicks, window.output = given, output
+
+
+def holds(place: tuple[slice, slice], pixel: Sequence[int]) -> bool:
+    """Whether a pixel (x, y) lies in a window."""
+    return all(side.start <= at < side.stop for side, at in zip(place, pixel, strict=True))

@@ -63,7 +63,7 @@ class PromptedSlidingWindowInferer(SlidingWindowInferer):
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """Segment (B,3,H,W) images; returns (B,2,H,W), the mean of the logits and densities of all windows."""
         self._check_stride(network)
-        self._check_crowding(inputs[:, 1:])
+        self.check_crowding(inputs[:, 1:])
         total: Any = 0
         for k in range(self.rotations):
             out: Any = super().__call__(torch.rot90(inputs, k, (2, 3)), network, *args, **kwargs)
@@ -76,7 +76,14 @@ class PromptedSlidingWindowInferer(SlidingWindowInferer):
         if any(length % stride for length in self.window):
             raise ValueError(f"the window {list(self.window)} must be multiples of {stride}, the network's stride")
 
-    def _check_crowding(self, clicks: torch.Tensor) -> None:
+    def check_crowding(self, clicks: torch.Tensor) -> None:
+        """Refuse clicks (B,2,H,W) of 0 and 1 of which more fall in one window than the network takes.
+
+        Raises:
+            ValueError: they do.
+        """
+        if not len(clicks) or clicks.flatten(1).sum(dim=1).max() <= self.max_points:
+            return
         # the image turns under a window that does not: half of the turns see it lying
         windows = [self.window, self.window[::-1]][: min(self.rotations, 2)]
         crowd = max(most_clicks(clicks, window) for window in windows)
