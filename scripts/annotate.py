@@ -1,4 +1,4 @@
-"""Open the page where a person clicks points and picks the best candidates.
+"""Open the page where a person clicks points, picks the best candidates and trains on them.
 
 python scripts/annotate.py --data data/target --checkpoint models/adapted.pt
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import secrets
+import socket
 import sys
 from pathlib import Path
 
@@ -23,8 +25,11 @@ from bundle.annotate.ballot import Ballot  # noqa: E402
 from bundle.annotate.clicker import Clicker  # noqa: E402
 from bundle.annotate.gate import LOOPBACK, Gate  # noqa: E402
 from bundle.annotate.server import create_app  # noqa: E402
+from bundle.annotate.training import Training  # noqa: E402
+from bundle.data.domains import read_datalist  # noqa: E402
 from bundle.handlers.weights import load_matching, read_state  # noqa: E402
 from bundle.preferences.store import JudgementStore  # noqa: E402
+from bundle.preflight import explain  # noqa: E402
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,19 +39,28 @@ def parser() -> argparse.ArgumentParser:
     add("--data", type=Path, required=True, help="domain folder")
     add("--split", default="training", help="of the domain (default: training)")
     add("--checkpoint", type=Path, default=ROOT / "models" / "adapted.pt", help="default: models/adapted.pt")
-    add("--config", type=Path, nargs="*", default=[], help="overlays on configs/inference.json, as in training")
+    add("--config", type=Path, nargs="*", default=[], help="overlays on configs/inference.json and configs/train.json")
     add("--points", default="points.json", help="points file in the domain folder (default: points.json)")
     work = ROOT / "runs" / "prefer"
     add("--store", type=Path, default=work / "preferences.sqlite", help="default: runs/prefer/preferences.sqlite")
     add("--candidates", type=Path, default=work / "candidates", help="default: runs/prefer/candidates")
+    add(
+        "--trained",
+        type=Path,
+        default=ROOT / "models" / "model.pt",
+        help="weights that a training from the page writes (default: models/model.pt); its log goes beside the store",
+    )
     add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)")
-    add("--port", type=int, default=8000, help="default: 8000")
+    add("--port", type=int, default=8000, help="0 for any that is free (default: 8000)")
     add("--token", help="who opens the page must have it (default: none on the loopback, else a random one)")
     return options
 
 
 def open_clicker(options: argparse.Namespace) -> Clicker:
     """Network, inferer and preprocessing as ``configs/inference.json`` says, on the images of the domain folder."""
+    read_datalist(options.data)
+    if not options.checkpoint.is_file():
+        raise FileNotFoundError(f"{options.checkpoint}: no such checkpoint; train one first, or name another")
     config = ConfigParser()
     config.read_config([str(ROOT / "configs" / "inference.json"), *map(str, options.config)])
     config["bundle_root"] = str(ROOT)
@@ -69,6 +83,36 @@ def open_clicker(options: argparse.Namespace) -> Clicker:
     )
 
 
+def training_of(options: argparse.Namespace, clicker: Clicker, store: JudgementStore) -> Training:
+    """Stage 2 with the settings that this program was started with."""
+    settings = {
+        "dataset_dir": options.data.absolute(),
+        "init_checkpoint": options.checkpoint.absolute(),
+        "checkpoint": options.trained.absolute(),
+        "work_dir": options.store.parent.absolute(),
+        "store": options.store.absolute(),
+        "candidates_dir": options.candidates.absolute(),
+    }
+    pixel_size = read_datalist(options.data)["pixel_size"]
+    if pixel_size is not None:
+        settings["pixel_size"] = pixel_size
+    overlays = [path.absolute() for path in options.config]
+    return Training(ROOT, overlays, settings, clicker.points, store, clicker.offer)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the port before anything is loaded, so that one in use is known at once.
+
+    Raises:
+        OSError: it cannot be had; the message says why.
+    """
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError) as error:
+        reason = os.strerror(error.errno) if getattr(error, "errno", 0) else error
+        raise OSError(f"{host}:{port} cannot be listened on ({reason}); name another --port or --host") from None
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the server until it is stopped; returns the exit status."""
     options = parser().parse_args(arguments)
@@ -76,19 +120,29 @@ def main(arguments: list[str] | None = None) -> int:
     local = options.host in (*LOOPBACK, "::1")
     token = options.token or (None if local else secrets.token_urlsafe(24))
     try:
+        listener = listen(options.host, options.port)
         clicker = open_clicker(options)
         options.store.parent.mkdir(parents=True, exist_ok=True)
         store = JudgementStore(options.store)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except Exception as error:
+        line = explain(error)
+        if line is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
         return 2
-    with store:
+    with store, listener:
         # as load_domain spells them, whose paths the questions bear
         numbers = {str(options.data.absolute() / name): number for number, name in enumerate(clicker.names)}
-        app = Gate(create_app(clicker, Ballot(store, numbers, options.candidates)), token=token)
+        ballot = Ballot(store, numbers, options.candidates)
+        app = Gate(create_app(clicker, ballot, training_of(options, clicker, store)), token=token)
+        host = f"[{options.host}]" if ":" in options.host else options.host
         query = f"/?token={token}" if token else "/"
-        print(f"open http://{options.host}:{options.port}{query} (stop with Ctrl-C)", flush=True)
-        uvicorn.run(app, host=options.host, port=options.port, log_level="warning", limit_concurrency=64)
+        print(f"open http://{host}:{listener.getsockname()[1]}{query} (stop with Ctrl-C)", flush=True)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", limit_concurrency=64))
+        try:
+            server.run(sockets=[listener])
+        except KeyboardInterrupt:  # uvicorn has ended in good order and passes it on
+            return 0
     return 0
 
 

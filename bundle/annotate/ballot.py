@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, NamedTuple
 
 import numpy as np
 from skimage.measure import find_contours
@@ -19,6 +20,21 @@ from bundle.preferences.regions import split_regions
 from bundle.preferences.store import Judgement, JudgementStore, Question, check_fresh
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
+KEPT = 8
+"""Files of candidates in memory."""
+Stamp = tuple[int, int] | None
+
+
+class Check(NamedTuple):
+    """What was found out about a question.
+
+    Attributes:
+        stamps: of its image and its file of candidates, as they were then.
+        problem: why it cannot be asked, one line; None where it can.
+    """
+
+    stamps: tuple[Stamp, Stamp]
+    problem: str | None
 
 
 @dataclass(frozen=True)
@@ -48,7 +64,9 @@ class Ballot:
         self.store = store
         self.images = images
         self.candidates_dir = candidates_dir.resolve()
-        self._read = lru_cache(maxsize=8)(self._candidates)
+        self._turn = Lock()
+        self._checked: dict[str, Check] = {}
+        self._read: OrderedDict[tuple[str, Stamp], CandidateSet] = OrderedDict()
 
     def next_questions(self, annotator: str, count: int = 3) -> list[dict[str, Any]]:
         """The questions that an annotator should answer next, ready for the page.
@@ -62,8 +80,9 @@ class Ballot:
             ``candidate`` and ``lines``, see :class:`Outline`.
 
         Raises:
-            DataError: the name is malformed, or an image or a candidate changed since the question was opened.
+            DataError: the name is malformed.
         """
+        waiting, _ = self._waiting(annotator)
         return [
             {
                 "id": question.id,
@@ -71,7 +90,7 @@ class Ballot:
                 "box": list(question.box),
                 "outlines": [vars(outline) for outline in self.outlines(question)],
             }
-            for question in self._waiting(annotator)[:count]
+            for question in waiting[:count]
         ]
 
     def answer(self, annotator: str, question: str, answer: int | str, seconds: float, uid: str) -> bool:
@@ -89,20 +108,27 @@ class Ballot:
 
         Raises:
             KeyError: there is no such question.
-            DataError: something is out of range, or the answer contradicts one of the same ``uid``.
+            DataError: something is out of range, the answer contradicts one of the same ``uid``, or an image or a
+                candidate changed since the question was opened.
         """
-        return self.store.add(Judgement(self.store.question(question), answer, person(annotator), seconds, uid=uid))
+        asked = self.store.question(question)
+        problem = None if answer == "undo" else self.problems([asked])[asked.id]
+        if problem:
+            raise DataError(f"this question cannot be asked any more: {problem}")
+        return self.store.add(Judgement(asked, answer, person(annotator), seconds, uid=uid))
 
     def progress(self, annotator: str) -> dict[str, Any]:
         """How far an annotator is.
 
         Returns:
             ``answered``, ``left``, ``seconds`` (spent in all), ``per_minute`` (answers), ``seconds_left`` (at this
-            rate; 0 where there is no rate yet), and ``last``, the id of the question that was answered last and not
-            taken back, None where there is none.
+            rate; 0 where there is no rate yet), ``last``, the id of the question that was answered last and not
+            taken back, None where there is none, ``dead``, how many questions cannot be asked any more, and ``why``,
+            what is wrong with the first of them.
         """
         given = self.store.judgements(annotator=person(annotator))
-        left = len(self._waiting(annotator))
+        waiting, problems = self._waiting(annotator)
+        left = len(waiting)
         seconds = sum(judgement.seconds for judgement in given)
         mean = seconds / len(given) if given else 0.0
         return {
@@ -112,27 +138,96 @@ class Ballot:
             "per_minute": 60 / mean if mean > 0 else 0.0,
             "seconds_left": left * mean,
             "last": given[-1].question.id if given else None,
+            "dead": len(problems),
+            "why": problems[0] if problems else "",
         }
 
     def outlines(self, question: Question) -> list[Outline]:
         """What there is to choose from in a question's region.
 
         Raises:
-            DataError: the candidates are not in their folder, or an image or a candidate changed.
+            DataError: the candidates are not in their folder, or cannot be read.
         """
-        made = self._read(question.candidates_file)
-        check_fresh(question, made, file_sha256(question.image))
+        made = self._candidates(question.candidates_file)
         region = split_regions(question.regions, made.masks) == question.index
         return [Outline(number, outline(made.masks[number], question.box)) for number in distinct(made.masks, region)]
 
-    def _waiting(self, annotator: str) -> list[Question]:
-        waiting = self.store.unanswered(person(annotator))
-        return [question for question in waiting if question.image in self.images]
+    def problems(self, questions: Iterable[Question]) -> dict[str, str | None]:
+        """Say which questions cannot be asked any more.
+
+        Files are read again only when their size or time changed, all questions of a file together.
+
+        Returns:
+            For the id of each question one line, or None where it can be asked.
+        """
+        with self._turn:
+            stamps: dict[str, Stamp] = {}
+            found: dict[str, str | None] = {}
+            unknown: dict[str, list[Question]] = {}
+            for question in questions:
+                for file in (question.image, question.candidates_file):
+                    if file not in stamps:
+                        stamps[file] = stamp(file)
+                check = self._checked.get(question.id)
+                if check and check.stamps == (stamps[question.image], stamps[question.candidates_file]):
+                    found[question.id] = check.problem
+                else:
+                    unknown.setdefault(question.candidates_file, []).append(question)
+            for file, group in unknown.items():
+                for question, problem in zip(group, self._problems_of(file, group), strict=True):
+                    self._checked[question.id] = Check((stamps[question.image], stamps[file]), problem)
+                    found[question.id] = problem
+            return found
+
+    def _problems_of(self, file: str, questions: list[Question]) -> list[str | None]:
+        """What is wrong with questions whose candidates are in one file."""
+        try:
+            made = self._candidates(file)
+            images = {image: file_sha256(image) for image in {question.image for question in questions}}
+        except DataError as error:
+            return [str(error)] * len(questions)
+        found: list[str | None] = []
+        for question in questions:
+            try:
+                check_fresh(question, made, images[question.image])
+                found.append(None)
+            except DataError as error:
+                found.append(str(error))
+        return found
+
+    def _waiting(self, annotator: str) -> tuple[list[Question], list[str]]:
+        """The questions that an annotator can answer, and why the others cannot be asked."""
+        unanswered = self.store.unanswered(person(annotator))
+        problems = self.problems(question for question in unanswered if question.image in self.images)
+        waiting, dead = [], []
+        for question in unanswered:
+            if question.image not in self.images:
+                dead.append(f"{question.image}: is no image of the folder and split on show")
+            elif problem := problems[question.id]:
+                dead.append(problem)
+            else:
+                waiting.append(question)
+        return waiting, dead
 
     def _candidates(self, file: str) -> CandidateSet:
+        """Read a file of candidates; the last few are kept."""
         if not Path(file).resolve().is_relative_to(self.candidates_dir):
             raise DataError(f"{file}: is not in {self.candidates_dir}; its candidates are not read")
-        return read_candidates(file)
+        key = (file, stamp(file))
+        made = self._read.pop(key, None) or read_candidates(file)
+        self._read[key] = made
+        if len(self._read) > KEPT:
+            self._read.popitem(last=False)
+        return made
+
+
+def stamp(file: str) -> Stamp:
+    """Time of the last change in ns and size in bytes of a file, None where there is none."""
+    try:
+        about = Path(file).stat()
+    except OSError:
+        return None
+    return about.st_mtime_ns, about.st_size
 
 
 def person(name: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock, RLock
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,11 +17,15 @@ from PIL import Image
 from bundle import keys as K
 from bundle.data.domains import DATALIST, SPLITS, read_datalist
 from bundle.data.image_files import read_header, stem
-from bundle.data.points import Clicks, read_points, write_points
+from bundle.data.points import Clicks, PointsFile, read_points, write_points
 from bundle.errors import DataError
+from bundle.handlers.weights import load_matching, read_state
 from bundle.inferers import ClickSession, PromptedSlidingWindowInferer
 from bundle.networks.promptable_segmenter import PromptableSegmenter
 from bundle.transforms.clicks import click_channels
+
+Which = Literal["start", "trained"]
+"""The network that the server was started with, and the one that was trained from the page."""
 
 
 class Clicker:
@@ -34,10 +39,10 @@ class Clicker:
         network: the network, in evaluation mode.
         inferer: how images are cut into windows.
         threshold: of the foreground probability.
-        sessions: images whose features are kept at a time.
+        sessions: images whose features are kept at a time, for each network.
 
     Raises:
-        DataError: the folder, an image or the points file cannot be used.
+        DataError: the folder, the split, an image or the points file cannot be used.
     """
 
     def __init__(
@@ -54,18 +59,24 @@ class Clicker:
         self.folder = folder.resolve()
         self.points = inside(self.folder, self.folder / points)
         datalist = read_datalist(self.folder)
+        if split not in SPLITS or not datalist[split]:
+            filled = ", ".join(name for name in SPLITS if datalist[name])
+            raise DataError(
+                f"{self.folder / DATALIST}: no split {split!r} with images in it; it has: {filled or 'none'}"
+            )
+        if self.points.suffix.lower() != ".json":
+            raise DataError(f"{self.points}: clicks are saved as JSON; name a points file that ends with .json")
         self.names = [entry[K.IMAGE] for entry in datalist[split]]
-        if not self.names:
-            raise DataError(f"{self.folder / DATALIST}: no images in the split {split!r}")
         self.paths = [inside(self.folder, self.folder / name) for name in self.names]
         self.sizes = [read_header(path).size for path in self.paths]
         self._known = [entry[K.IMAGE] for name in SPLITS for entry in datalist[name]]
         self._load = load
-        self._network = network
+        self._networks: dict[Which, PromptableSegmenter] = {"start": network}
         self._inferer = inferer
         self._threshold = threshold
-        self._sessions: OrderedDict[int, ClickSession] = OrderedDict()
-        self._kept = sessions
+        self._sessions: OrderedDict[tuple[int, Which], ClickSession] = OrderedDict()
+        self._kept = 2 * sessions
+        self._reading = Lock()
         self._turn = RLock()
         self._saving = Lock()
         self.clicks_of_all()
@@ -85,8 +96,7 @@ class Clicker:
 
     def picture(self, number: int) -> bytes:
         """An image as PNG of 8 bits, darkest at the 0.5th and brightest at the 99.5th percentile."""
-        with self._turn:
-            em = self._open(number).image[0].cpu().numpy()
+        em = self._read(number)[0].cpu().numpy()
         low, high = np.percentile(em, (0.5, 99.5))
         gray = np.clip((em - low) / max(high - low, 1e-6), 0, 1) * 255
         return png(gray.astype(np.uint8))
@@ -97,10 +107,10 @@ class Clicker:
 
     def clicks_of_all(self) -> dict[str, Clicks]:
         """The saved clicks of all images that have any, by the image's path as the datalist spells it."""
-        return read_points(self.points, self._known).clicks if self.points.is_file() else {}
+        return self._saved().clicks
 
     def save(self, number: int, points: Sequence[Sequence[int]], labels: Sequence[int]) -> None:
-        """Replace the saved clicks of an image.
+        """Replace the saved clicks of an image. Whether the file is complete stays what the file says.
 
         Args:
             number: of the image.
@@ -112,18 +122,28 @@ class Clicker:
         """
         self.channels(number, points, labels)
         with self._saving:
-            saved = self.clicks_of_all()
-            saved[self.names[number]] = Clicks([list(point) for point in points], list(labels))
-            write_points(self.points, {name: clicks for name, clicks in saved.items() if clicks.points}, complete=False)
+            clicks, complete = self._saved()
+            clicks[self.names[number]] = Clicks([list(point) for point in points], list(labels))
+            write_points(self.points, {name: found for name, found in clicks.items() if found.points}, complete)
 
-    def segment(self, number: int, points: Sequence[Sequence[int]], labels: Sequence[int]) -> bytes:
+    def segment(
+        self, number: int, points: Sequence[Sequence[int]], labels: Sequence[int], which: Which = "start"
+    ) -> bytes:
         """The mask that clicks give, as PNG, 255 in the foreground.
 
+        Args:
+            number: of the image.
+            points: [x, y] of each click in pixels.
+            labels: 1 foreground, 0 background.
+            which: network.
+
         Raises:
-            ValueError: as :meth:`save`, or more clicks fall in one window than the network takes.
+            ValueError: as :meth:`save`, or more clicks fall in one window than the network takes; or there is no such
+                network yet.
         """
+        drawn = self.channels(number, points, labels)
         with self._turn:
-            logits = self._open(number).segment(self.channels(number, points, labels))[0]
+            logits = self._open(number, which).segment(drawn)[0]
         return png(((logits.sigmoid() > self._threshold).cpu().numpy() * 255).astype(np.uint8))
 
     def channels(self, number: int, points: Sequence[Sequence[int]], labels: Sequence[int]) -> torch.Tensor:
@@ -134,14 +154,36 @@ class Clicker:
                 raise DataError(f"two clicks lie on pixel ({x}, {y})")
         return drawn
 
-    def _open(self, number: int) -> ClickSession:
-        if number not in self._sessions:
-            image = self._load(str(self.paths[number]))
-            self._sessions[number] = ClickSession(self._network, self._inferer, image)
+    def offer(self, checkpoint: Path) -> None:
+        """Answer as the network ``trained`` from now on with these weights.
+
+        Raises:
+            ValueError: they cannot be read, or are those of another network.
+        """
+        network = copy.deepcopy(self._networks["start"])
+        load_matching(network, read_state(checkpoint), str(checkpoint))
+        with self._turn:
+            self._networks["trained"] = network
+            for key in [key for key in self._sessions if key[1] == "trained"]:
+                del self._sessions[key]
+
+    def _saved(self) -> PointsFile:
+        return read_points(self.points, self._known) if self.points.is_file() else PointsFile({}, False)
+
+    def _read(self, number: int) -> torch.Tensor:
+        with self._reading:
+            return self._load(str(self.paths[number]))
+
+    def _open(self, number: int, which: Which) -> ClickSession:
+        if which not in self._networks:
+            raise DataError("no network has been trained from this page yet")
+        key = (number, which)
+        if key not in self._sessions:
+            self._sessions[key] = ClickSession(self._networks[which], self._inferer, self._read(number))
             while len(self._sessions) > self._kept:
                 self._sessions.popitem(last=False)
-        self._sessions.move_to_end(number)
-        return self._sessions[number]
+        self._sessions.move_to_end(key)
+        return self._sessions[key]
 
 
 def inside(folder: Path, path: Path) -> Path:

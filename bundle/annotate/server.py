@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,13 +12,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import Request
 
 from bundle.annotate.agreement import agreements
 from bundle.annotate.ballot import NAME, Ballot
-from bundle.annotate.clicker import Clicker
+from bundle.annotate.clicker import Clicker, Which
 from bundle.annotate.gate import FAILED
+from bundle.annotate.training import BusyError, Method, Training
 
 PAGE = Path(__file__).with_name("page")
 
@@ -33,6 +37,25 @@ class Clicks(BaseModel):
     labels: Annotated[list[Literal[0, 1]], Field(max_length=4096)]
 
 
+class Prompt(Clicks):
+    """Clicks, and the network that shall segment with them."""
+
+    network: Which = "start"
+
+
+class Start(BaseModel):
+    """A training; the page chooses nothing but its method."""
+
+    model_config = ConfigDict(extra="forbid")
+    method: Method
+
+
+class Nothing(BaseModel):
+    """A request that says all by its address."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class Answer(BaseModel):
     """An answer to a question; the same ``uid`` sent again is stored once."""
 
@@ -44,17 +67,24 @@ class Answer(BaseModel):
     seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
 
 
-def create_app(clicker: Clicker, ballot: Ballot) -> FastAPI:
+def create_app(clicker: Clicker, ballot: Ballot, training: Training) -> FastAPI:
     """Build the application.
 
     Args:
         clicker: images and clicks.
         ballot: questions and answers.
+        training: of a network on the answers; stopped with the server.
 
     Returns:
         ASGI application; put a :class:`bundle.annotate.gate.Gate` before it.
     """
-    app = FastAPI(title="Prefer-DAS annotation", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(training.stop)
+
+    app = FastAPI(title="Prefer-DAS annotation", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
 
     def known(number: int) -> int:
         if not 0 <= number < len(clicker.names):
@@ -79,8 +109,9 @@ def create_app(clicker: Clicker, ballot: Ballot) -> FastAPI:
         return {"saved": len(given.points)}
 
     @app.post("/api/images/{number}/mask")
-    def mask(number: int, given: Clicks) -> Response:
-        return Response(clicker.segment(known(number), given.points, given.labels), media_type="image/png")
+    def mask(number: int, given: Prompt) -> Response:
+        png = clicker.segment(known(number), given.points, given.labels, given.network)
+        return Response(png, media_type="image/png")
 
     @app.get("/api/questions/{annotator}")
     def questions(annotator: Name) -> list[dict[str, Any]]:
@@ -101,6 +132,30 @@ def create_app(clicker: Clicker, ballot: Ballot) -> FastAPI:
     @app.get("/api/agreement")
     def agreement() -> list[dict[str, Any]]:
         return agreements(ballot.store.judgements(kind="person"))
+
+    @app.get("/api/training")
+    def status() -> dict[str, Any]:
+        return training.status()
+
+    @app.post("/api/training")
+    def train(given: Start) -> dict[str, Any]:
+        try:
+            training.start(given.method)
+        except BusyError as error:
+            raise HTTPException(409, str(error)) from None
+        return training.status()
+
+    @app.post("/api/training/stop")
+    def stop(given: Nothing) -> dict[str, Any]:
+        training.stop()
+        return training.status()
+
+    @app.get("/api/training/picture")
+    def judged() -> Response:
+        try:
+            return Response(training.picture.read_bytes(), media_type="image/png")
+        except OSError:
+            raise HTTPException(404, "there is no picture of before and after yet") from None
 
     app.mount("/", StaticFiles(directory=PAGE, html=True, follow_symlink=False))
 

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -9,12 +11,14 @@ from bundle.annotate.ballot import Ballot
 from bundle.annotate.clicker import Clicker
 from bundle.annotate.gate import Gate
 from bundle.annotate.server import create_app
+from bundle.annotate.training import Training
 from bundle.data.image_files import read_image
 from bundle.inferers import PromptedSlidingWindowInferer
 from bundle.networks import ConvEncoder, PromptableSegmenter
 from bundle.preferences.questionnaire import Questionnaire
 from bundle.preferences.store import JudgementStore
 from tests.conftest import write_domain
+from tests.integration.commands import NETWORK, ROOT, TRAINING
 
 
 @pytest.fixture
@@ -29,10 +33,11 @@ def load(path):
 
 
 @pytest.fixture
-def clicker(domain):
+def clicker(domain, tmp_path):
     torch.manual_seed(0)
     decoder = {"upscaled_channels": [8, 8], "depth": 1, "num_heads": 2, "mlp_dim": 16, "detection_channels": 8}
     network = PromptableSegmenter(ConvEncoder([8, 8, 16], [1, 1, 1]), max_points=6, decoder=decoder).eval()
+    torch.save(network.state_dict(), tmp_path / "start.pt")
     inferer = PromptedSlidingWindowInferer([32, 32], max_points=6)
     return Clicker(domain, "training", "points.json", load, network, inferer)
 
@@ -60,8 +65,27 @@ def ballot(domain, clicker, tmp_path):
 
 
 @pytest.fixture
-def app(clicker, ballot):
-    return create_app(clicker, ballot)
+def training(clicker, ballot, domain, tmp_path, monkeypatch):
+    """Stage 2 of the small network, of three epochs."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    overlay = tmp_path / "tiny.json"
+    overlay.write_text(json.dumps({**NETWORK, **TRAINING, "max_points": 6, "prefer_epochs": 3, "region_size_nm": 320}))
+    settings = {
+        "dataset_dir": domain,
+        "init_checkpoint": tmp_path / "start.pt",
+        "checkpoint": tmp_path / "model.pt",
+        "work_dir": tmp_path,
+        "store": ballot.store.path,
+        "candidates_dir": tmp_path / "candidates",
+    }
+    made = Training(ROOT, [overlay], settings, domain / "points.json", ballot.store, clicker.offer)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def app(clicker, ballot, training):
+    return create_app(clicker, ballot, training)
 
 
 @pytest.fixture

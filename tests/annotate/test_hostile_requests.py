@@ -41,6 +41,10 @@ METHODS = [
     ("POST", "/api/images", {}),
     ("PATCH", "/api/images/0/clicks", CLICKS),
     ("GET", "/api/images/0/mask", None),
+    ("PUT", "/api/training", {"method": "lpo"}),
+    ("DELETE", "/api/training", {}),
+    ("GET", "/api/training/stop", None),
+    ("POST", "/api/training/picture", {}),
 ]
 MALFORMED = [
     ("/api/judgements", b"{"),
@@ -68,21 +72,39 @@ MALFORMED = [
     ("/api/images/0/mask", b'{"points": [[1, 1], [1, 1]], "labels": [1, 0]}'),
     ("/api/images/0/mask", json.dumps({"points": [[i, 1] for i in range(7)], "labels": [1] * 7}).encode()),
     ("/api/images/0/mask", json.dumps({"points": [[1, 1]] * 5000, "labels": [1] * 5000}).encode()),
+    ("/api/images/0/mask", json.dumps({**CLICKS, "network": "trained"}).encode()),
+    ("/api/images/0/mask", json.dumps({**CLICKS, "network": "../../models/model.pt"}).encode()),
+    ("/api/training", b""),
+    ("/api/training", b"{}"),
+    ("/api/training", b'{"method": "upo"}'),
+    ("/api/training", b'{"method": "lpo --checkpoint /tmp/x"}'),
+    ("/api/training", b'{"method": ["lpo", "slpo"]}'),
+    ("/api/training", b'{"method": "lpo", "max_epochs": 1000000}'),
+    ("/api/training", b'{"method": "lpo", "config_file": "/etc/passwd"}'),
+    ("/api/training/stop", b'{"signal": 9}'),
+    ("/api/training", b'{"method": "lpo"}'),  # nobody has voted
 ]
 JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture
-def untouched(client, ballot, domain, tmp_path):
+def untouched(client, ballot, domain, training, tmp_path):
     """Asks for everything before and after, and expects no difference and a server that answers."""
     (tmp_path / "outside.txt").write_text("secret")
 
     def state():
-        return len(ballot.store.history()), (domain / "points.json").exists(), client.get("/api/images").json()
+        started = [*tmp_path.glob("*.log"), *tmp_path.glob("*.lock")]
+        return (
+            len(ballot.store.history()),
+            (domain / "points.json").exists(),
+            client.get("/api/images").json(),
+            training.status()["state"],
+            started,
+        )
 
     before = state()
     yield
-    assert state() == before
+    assert state() == before and before[3:] == ("idle", [])
 
 
 def refused(response):
@@ -121,7 +143,12 @@ def test_too_large(client, untouched):
 def test_a_form_of_another_site(client, untouched):
     assert refused(client.post("/api/judgements", data={"answer": "0"})) == 415
     assert refused(client.post("/api/judgements", content=b"{}", headers={"content-type": "text/plain"})) == 415
-    assert refused(client.post("/api/judgements", json=GOOD, headers={"origin": "http://evil.example"})) == 403
+    evil = {"origin": "http://evil.example"}
+    assert refused(client.post("/api/judgements", json=GOOD, headers=evil)) == 403
+    for path, body in (("/api/training", {"method": "lpo"}), ("/api/training/stop", {})):
+        assert refused(client.post(path, json=body, headers=evil)) == 403
+        assert refused(client.post(path, data=body)) == 415
+        assert refused(client.post(path, json=body, headers={"host": "evil.example:8000"})) == 421
 
 
 def test_a_name_that_points_here(client, untouched):
@@ -151,6 +178,10 @@ class TestToken:
         assert refused(answer) == 401 and self.token not in str(answer.headers)
         assert refused(client.get("/api/images", headers={"cookie": "prefer-das-token=wrong"})) == 401
         assert refused(client.get("/api/images", headers={"authorization": "token wrong"})) == 401
+        for path in ("/api/training", "/api/training/picture"):
+            assert refused(client.get(f"{path}{query}")) == 401
+        for path, body in (("/api/training", {"method": "lpo"}), ("/api/training/stop", {})):
+            assert refused(client.post(f"{path}{query}", json=body)) == 401
 
     def test_right(self, client):
         header = {"authorization": f"token {self.token}"}

@@ -1,4 +1,5 @@
 import io
+import json
 import uuid
 
 import numpy as np
@@ -48,6 +49,15 @@ def test_clicks_are_saved_and_found_again(client, domain):
     assert "training_2" not in (domain / "points.json").read_text()
 
 
+@pytest.mark.parametrize("complete", [False, True])
+def test_a_file_stays_as_complete_as_it_says(client, domain, complete):
+    file = domain / "points.json"
+    file.write_text(json.dumps({"complete": complete, "points": {"images/training_1.png": {"points": [[3, 3]]}}}))
+    assert client.put("/api/images/0/clicks", json={"points": [[1, 1]], "labels": [1]}).status_code == 200
+    content = json.loads(file.read_text())
+    assert content["complete"] is complete and len(content["points"]) == 2
+
+
 def test_votes_reach_the_store(client, ballot, tmp_path):
     first, second, third = client.get("/api/questions/ada").json()
     assert first["image"] in (0, 1, 2) and len(first["outlines"]) >= 2
@@ -91,3 +101,28 @@ def test_headers_of_every_answer(client, header):
         assert header in client.get(path).headers
     policy = client.get("/").headers["content-security-policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
+
+
+def test_questions_that_cannot_be_asked_any_more_are_passed_over(client, ballot, domain, tmp_path):
+    every = {question.id: question for question in ballot.store.questions()}
+    images = sorted({question.image for question in every.values()})
+    progress = client.get("/api/progress/ada").json()
+    assert (progress["left"], progress["dead"], progress["why"]) == (len(every), 0, "")
+    image = domain / "images" / "training_0.png"
+    original = image.read_bytes()
+    Image.open(image).transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(image)
+    (tmp_path / "candidates" / "training_1.npz").unlink()
+    alive = [question for question in every.values() if question.image == images[2]]
+    stale = next(question for question in every.values() if question.image == images[0])
+    assert 0 < len(alive) < len(every)
+    for question in alive:
+        assert client.get("/api/questions/ada").json()[0]["id"] == question.id
+        assert client.post("/api/judgements", json=answer(question.id)).status_code == 200
+    assert client.get("/api/questions/ada").json() == []
+    progress = client.get("/api/progress/ada").json()
+    assert (progress["answered"], progress["left"]) == (len(alive), 0)
+    assert progress["dead"] == len(every) - len(alive) and "training_" in progress["why"]
+    refused = client.post("/api/judgements", json=answer(stale.id))
+    assert refused.status_code == 422 and "cannot be asked any more" in refused.json()["detail"]
+    image.write_bytes(original)  # and asked again when the old file is back
+    assert client.get("/api/questions/ada").json()[0]["image"] == 0

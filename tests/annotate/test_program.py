@@ -1,0 +1,52 @@
+"""What ``scripts/annotate.py`` says when it cannot start."""
+
+import socket
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from scripts.annotate import main
+from tests.integration.commands import ROOT
+
+
+@pytest.fixture
+def fails(domain, tmp_path, capsys):
+    """Start with changed options; gives the one line that it ends with."""
+    config = ConfigParser()
+    config.read_config(ROOT / "configs" / "inference.json")
+    torch.save(config.get_parsed_content("network_def").state_dict(), tmp_path / "network.pt")
+    good = {"--data": domain, "--checkpoint": tmp_path / "network.pt", "--port": 0, "--store": tmp_path / "s.sqlite"}
+
+    def start(**changes):
+        options = {**good, **{f"--{name}": value for name, value in changes.items()}}
+        assert main([str(part) for pair in options.items() for part in pair]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    return start
+
+
+def test_data_and_network(fails, domain, tmp_path):
+    torch.save({"x": torch.zeros(1)}, tmp_path / "other.pt")
+    (tmp_path / "text.pt").write_text("no weights")
+    for changes, text in (
+        ({"data": tmp_path / "nowhere"}, "nowhere: no such folder; scripts/prepare_data.py makes domain folders"),
+        ({"split": "train"}, "no split 'train' with images in it; it has: training, test"),
+        ({"split": "validation"}, "no split 'validation' with images in it; it has: training, test"),
+        ({"checkpoint": tmp_path / "nowhere.pt"}, "nowhere.pt: no such checkpoint; train one first, or name another"),
+        ({"checkpoint": tmp_path / "text.pt"}, "text.pt: no checkpoint that torch can read"),
+        ({"checkpoint": tmp_path / "other.pt"}, "other.pt: holds the weights of another network"),
+        ({"config": tmp_path / "nowhere.json"}, "nowhere.json"),
+        ({"points": "clicks.csv"}, "clicks.csv: clicks are saved as JSON"),
+        ({"points": "../points.json"}, "lies outside of"),
+        ({"store": domain / "datalist.json"}, "is no store of judgements"),
+    ):
+        assert text in fails(**changes)
+
+
+def test_port_in_use(fails):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert f"127.0.0.1:{port} cannot be listened on (Address already in use)" in fails(port=port)
+    assert "cannot be listened on" in fails(port=99999)
