@@ -154,6 +154,11 @@ class Clicker:
                 raise DataError(f"two clicks lie on pixel ({x}, {y})")
         return drawn
 
+    @property
+    def has_trained(self) -> bool:
+        """Whether a network was trained from the page."""
+        return "trained" in self._networks
+
     def offer(self, checkpoint: Path) -> None:
         """Answer as the network ``trained`` from now on with these weights.
 

@@ -91,6 +91,9 @@ def create_app(clicker: Clicker, ballot: Ballot, training: Training) -> FastAPI:
             raise HTTPException(404, "there is no such image")
         return number
 
+    def report() -> dict[str, Any]:
+        return {**training.status(), "trained": clicker.has_trained}
+
     @app.get("/api/images")
     def images() -> list[dict[str, Any]]:
         return clicker.images()
@@ -135,7 +138,7 @@ def create_app(clicker: Clicker, ballot: Ballot, training: Training) -> FastAPI:
 
     @app.get("/api/training")
     def status() -> dict[str, Any]:
-        return training.status()
+        return report()
 
     @app.post("/api/training")
     def train(given: Start) -> dict[str, Any]:
@@ -143,12 +146,12 @@ def create_app(clicker: Clicker, ballot: Ballot, training: Training) -> FastAPI:
             training.start(given.method)
         except BusyError as error:
             raise HTTPException(409, str(error)) from None
-        return training.status()
+        return report()
 
     @app.post("/api/training/stop")
     def stop(given: Nothing) -> dict[str, Any]:
         training.stop()
-        return training.status()
+        return report()
 
     @app.get("/api/training/picture")
     def judged() -> Response:

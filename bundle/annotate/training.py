@@ -21,7 +21,7 @@ from bundle.preferences.store import JudgementStore
 
 Method = Literal["lpo", "slpo"]
 METHODS: tuple[Method, ...] = ("lpo", "slpo")
-NICE = 10
+NICE = 3
 """Clicks and votes come first."""
 PATIENCE = 10.0
 """Seconds that a training may take to end when it is told to."""
@@ -125,9 +125,9 @@ class Training:
 
         Returns:
             ``state`` (``idle``, ``running``, ``done``, ``failed`` or ``stopped``), ``method``, ``message`` (one line,
-            why it failed), ``seconds``, ``progress`` (see :class:`bundle.annotate.progress_file.ProgressFile`, None before
-            it has begun), ``picture`` (there is one of before and after), ``commands`` (by method), ``advised`` (the
-            method that suits the share answered), ``checkpoint``, ``log``, and the counts of :meth:`counts`.
+            why it failed), ``seconds``, ``progress`` (what :class:`bundle.annotate.progress_file.ProgressFile` wrote,
+            None before it has begun), ``picture`` (there is one of before and after), ``commands`` (by method),
+            ``advised`` (the method that suits the share answered), ``checkpoint``, ``log``, and :meth:`counts`.
         """
         with self._turn:
             state, method, message = self._state, self._method, self._message

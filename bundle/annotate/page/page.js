@@ -1,6 +1,7 @@
-// The two jobs of the page, and the keys that belong to the one on show.
+// The jobs of the page, and the keys that belong to the one on show.
 
 import { Points } from "./points.js";
+import { Training } from "./training.js";
 import { Votes } from "./votes.js";
 
 const element = (id) => document.getElementById(id);
@@ -14,9 +15,12 @@ const name = element("name");
 name.value = localStorage.getItem("name") ?? "me";
 
 const jobs = { points: new Points(tell), votes: new Votes(tell, () => name.value) };
+jobs.training = new Training(tell, () => show("points"), () => jobs.points.offerTrained());
+const keys = { p: "points", v: "votes", t: "training" };
 let shown = null;
 
 async function show(job) {
+  if (shown && shown !== job) jobs[shown].leave?.();
   shown = job;
   history.replaceState(null, "", `#${job}`);
   for (const other of Object.keys(jobs)) {
@@ -38,10 +42,20 @@ name.addEventListener("change", () => {
   if (shown === "votes") show("votes");
 });
 
-document.addEventListener("keydown", (event) => {
-  const typing = event.target === name;
-  if (typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-  if (jobs[shown].key(event.key.toLowerCase())) event.preventDefault();
+name.addEventListener("keydown", (event) => {
+  if (event.key === "Enter") name.blur();
 });
 
-show(location.hash === "#votes" ? "votes" : "points");
+document.addEventListener("keydown", (event) => {
+  const typing = event.target === name;
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  const key = event.key.toLowerCase();
+  if (!event.repeat && key in keys) {
+    if (keys[key] !== shown) show(keys[key]);
+  } else if ((event.repeat && !key.startsWith("arrow")) || !jobs[shown].key(key)) {
+    return;
+  }
+  event.preventDefault();
+});
+
+show(Object.keys(jobs).find((job) => location.hash === `#${job}`) ?? "points");

@@ -6,8 +6,11 @@ import { askJson, askPicture, pictureOf } from "./server.js";
 const FOREGROUND = "#f0e442";
 const BACKGROUND = "#d55e00";
 const MASK = [86, 180, 233];
+const SLOW = 250;
+const STEP = 60;
 
 const element = (id) => document.getElementById(id);
+const networks = () => [...document.querySelectorAll("[name=network]")];
 
 export class Points {
   constructor(tell) {
@@ -19,7 +22,9 @@ export class Points {
     this.saved = "[]";
     this.view = { scale: 1, x: 0, y: 0 };
     this.mask = null;
-    this.asked = 0;
+    this.network = "start";
+    this.asking = false;
+    this.stale = false;
     this.drag = null;
     this.listen();
   }
@@ -29,11 +34,15 @@ export class Points {
     canvas.addEventListener("pointerdown", (event) => this.press(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
     canvas.addEventListener("pointerup", (event) => this.release(event));
+    canvas.addEventListener("pointercancel", () => {
+      this.drag = null;
+    });
     canvas.addEventListener("wheel", (event) => this.zoom(event), { passive: false });
     element("undo-click").addEventListener("click", () => this.undo());
     element("save").addEventListener("click", () => this.save());
     element("fit").addEventListener("click", () => this.fit());
     element("overlay").addEventListener("change", () => this.draw());
+    for (const radio of networks()) radio.addEventListener("change", () => this.choose(radio.value));
     new ResizeObserver(() => this.resize()).observe(canvas);
     window.addEventListener("beforeunload", (event) => {
       if (this.unsaved()) event.preventDefault();
@@ -45,6 +54,13 @@ export class Points {
       z: () => this.undo(),
       s: () => this.save(),
       f: () => this.fit(),
+      a: () => element("networks").hidden || this.choose(this.network === "start" ? "trained" : "start"),
+      "+": () => this.scale(1.25),
+      "-": () => this.scale(0.8),
+      arrowleft: () => this.pan(STEP, 0),
+      arrowright: () => this.pan(-STEP, 0),
+      arrowup: () => this.pan(0, STEP),
+      arrowdown: () => this.pan(0, -STEP),
       n: () => this.open((this.number + 1) % this.images.length),
       b: () => this.open((this.number + this.images.length - 1) % this.images.length),
       m: () => {
@@ -58,11 +74,25 @@ export class Points {
 
   async start() {
     this.images = await askJson("GET", "api/images");
-    await this.open(0);
+    if ((await askJson("GET", "api/training")).trained) this.offerTrained();
+    if (this.number === null) await this.open(0);
+    else this.list();
+  }
+
+  // A training has ended since: from now on both networks can be looked at.
+  offerTrained() {
+    element("networks").hidden = false;
+    if (this.network === "trained") this.changed();
+  }
+
+  choose(network) {
+    this.network = network;
+    for (const radio of networks()) radio.checked = radio.value === network;
+    this.changed();
   }
 
   async open(number) {
-    if (this.unsaved()) await this.save();
+    if (number === this.number || (this.unsaved() && !(await this.save()))) return;
     this.number = number;
     this.picture = null;
     this.mask = null;
@@ -94,10 +124,13 @@ export class Points {
       this.images[number].points = saved;
       if (number === this.number) this.saved = given;
       this.tell(`saved ${saved} clicks of ${this.images[number].name}`);
+      return true;
     } catch (error) {
       this.tell(error.message, true);
+      return false;
+    } finally {
+      this.list();
     }
-    this.list();
   }
 
   async undo() {
@@ -110,21 +143,33 @@ export class Points {
     await this.changed();
   }
 
-  // Of several answers on their way only that to the last request is shown.
+  // One request at a time; what is clicked while it is on its way is asked about when it is back.
   async changed() {
     this.list();
     this.draw();
-    const asked = ++this.asked;
-    const { number } = this;
-    try {
-      const mask = await askPicture("POST", `api/images/${number}/mask`, this.content());
-      if (asked !== this.asked || number !== this.number) return;
-      this.mask = tinted(mask);
-      this.canvas.dataset.masked = asked;
-      this.draw();
-    } catch (error) {
-      if (asked === this.asked) this.tell(error.message, true);
+    this.stale = true;
+    if (this.asking) return;
+    this.asking = true;
+    const slow = setTimeout(() => {
+      element("busy").hidden = false;
+    }, SLOW);
+    while (this.stale) {
+      this.stale = false;
+      const { number, network } = this;
+      const count = this.clicks.length;
+      try {
+        const mask = await askPicture("POST", `api/images/${number}/mask`, { ...this.content(), network });
+        if (number !== this.number) continue;
+        this.mask = tinted(mask);
+        Object.assign(this.canvas.dataset, { masked: count, network });
+        this.draw();
+      } catch (error) {
+        this.tell(error.message, true);
+      }
     }
+    clearTimeout(slow);
+    element("busy").hidden = true;
+    this.asking = false;
   }
 
   list() {
@@ -132,7 +177,12 @@ export class Points {
       const button = document.createElement("button");
       const current = number === this.number;
       const count = current ? this.clicks.length : image.points;
-      button.textContent = `${image.name} (${count}${current && this.unsaved() ? ", unsaved" : ""})`;
+      const clicks = document.createElement("span");
+      const unsaved = current && this.unsaved();
+      clicks.className = unsaved ? "count unsaved" : "count";
+      clicks.textContent = unsaved ? `${count} unsaved` : String(count || "");
+      button.title = `${count} clicks${unsaved ? ", not saved yet" : ""}`;
+      button.append(image.name, clicks);
       button.setAttribute("aria-current", String(current));
       button.addEventListener("click", () => this.open(number));
       const item = document.createElement("li");
@@ -141,7 +191,9 @@ export class Points {
     });
     element("images").replaceChildren(...items);
     const background = this.clicks.filter(({ label }) => label === 0).length;
-    element("clicks").textContent = `${this.clicks.length - background} foreground, ${background} background`;
+    const image = this.images[this.number];
+    element("clicks").textContent =
+      `${image?.name ?? ""}: ${this.clicks.length - background} foreground, ${background} background clicks`;
   }
 
   resize() {
@@ -195,10 +247,20 @@ export class Points {
   zoom(event) {
     event.preventDefault();
     const { left, top } = this.place(event);
-    const factor = Math.exp(-event.deltaY / 400);
+    this.scale(Math.exp(-event.deltaY / 400), left, top);
+  }
+
+  // What lies at a place of the canvas stays there.
+  scale(factor, left = this.canvas.width / 2, top = this.canvas.height / 2) {
     const scale = Math.min(64, Math.max(0.05, this.view.scale * factor));
     const change = scale / this.view.scale;
     this.view = { scale, x: left - (left - this.view.x) * change, y: top - (top - this.view.y) * change };
+    this.draw();
+  }
+
+  pan(dx, dy) {
+    const ratio = window.devicePixelRatio;
+    this.view = { ...this.view, x: this.view.x + dx * ratio, y: this.view.y + dy * ratio };
     this.draw();
   }
 
@@ -209,13 +271,16 @@ export class Points {
     pen.clearRect(0, 0, canvas.width, canvas.height);
     if (!picture) return;
     pen.setTransform(view.scale, 0, 0, view.scale, view.x, view.y);
-    pen.imageSmoothingEnabled = view.scale < 1;
+    pen.imageSmoothingEnabled = view.scale < 6;
+    pen.imageSmoothingQuality = "high";
     pen.drawImage(picture, 0, 0);
+    pen.imageSmoothingEnabled = view.scale < 1;
     if (this.mask && element("overlay").checked) pen.drawImage(this.mask, 0, 0);
     const radius = (5 * window.devicePixelRatio) / view.scale;
     for (const { x, y, label } of this.clicks) {
       pen.beginPath();
-      pen.arc(x + 0.5, y + 0.5, radius, 0, 2 * Math.PI);
+      if (label === 1) pen.arc(x + 0.5, y + 0.5, radius, 0, 2 * Math.PI);
+      else pen.rect(x + 0.5 - radius, y + 0.5 - radius, 2 * radius, 2 * radius);
       pen.fillStyle = label === 1 ? FOREGROUND : BACKGROUND;
       pen.fill();
       pen.lineWidth = radius / 3;

@@ -2,9 +2,14 @@
 
 import { ask, askJson, newId, pictureOf } from "./server.js";
 
+// How many answers it is until people are compared again.
+const COMPARE_EVERY = 10;
+
 const LINE = "#e69f00";
 const SQUARE = "#56b4e9";
 const AROUND = { candidate: 6, context: 60 };
+const LABEL = 44;
+const GAP = 12;
 
 const element = (id) => document.getElementById(id);
 
@@ -17,6 +22,8 @@ export class Votes {
     this.shown = null;
     this.since = 0;
     this.busy = false;
+    this.answers = 0;
+    new ResizeObserver(() => this.arrange()).observe(element("votes"));
     element("tie").addEventListener("click", () => this.answer("tie"));
     element("skip").addEventListener("click", () => this.answer("skip"));
     element("undo-vote").addEventListener("click", () => this.undo());
@@ -32,6 +39,11 @@ export class Votes {
   }
 
   async start() {
+    await this.restart();
+    await this.compare();
+  }
+
+  async restart() {
     this.given.clear();
     this.waiting = [];
     await this.next();
@@ -59,9 +71,19 @@ export class Votes {
       if (!this.shown) return;
       const { id } = this.shown;
       const seconds = Math.min(86400, (performance.now() - this.since) / 1000);
-      await this.send(id, answer, seconds);
+      this.tell("");
+      this.mark(answer);
+      try {
+        await this.send(id, answer, seconds);
+      } catch (error) {
+        this.given.add(id);
+        await this.restart(); // what was asked may have changed meanwhile
+        throw error;
+      }
       this.given.add(id);
+      this.answers += 1;
       await this.next();
+      if (this.answers % COMPARE_EVERY === 0) await this.compare();
     });
   }
 
@@ -70,7 +92,8 @@ export class Votes {
       const { last } = await askJson("GET", `api/progress/${this.name()}`);
       if (last === null) return;
       await this.send(last, "undo", 0);
-      await this.start();
+      await this.restart();
+      this.tell("your last answer was taken back");
     });
   }
 
@@ -91,15 +114,31 @@ export class Votes {
     }
   }
 
+  // Show which tile was chosen while the answer is on its way.
+  mark(answer) {
+    const place = this.shown.outlines.findIndex(({ candidate }) => candidate === answer);
+    element("candidates").children[place]?.classList.add("picked");
+  }
+
   async count() {
-    const [done, pairs] = await Promise.all([
-      askJson("GET", `api/progress/${this.name()}`),
-      askJson("GET", "api/agreement"),
-    ]);
-    element("progress").value = done.answered / Math.max(1, done.answered + done.left);
-    const minutes = (done.seconds_left / 60).toFixed(0);
-    const rate = done.per_minute ? `, ${done.per_minute.toFixed(1)} a minute, ${minutes} min left` : "";
-    element("numbers").textContent = `${done.answered} answered, ${done.left} left${rate}`;
+    const done = await askJson("GET", `api/progress/${this.name()}`);
+    const all = done.answered + done.left;
+    element("progress").value = done.answered / Math.max(1, all);
+    const rows = [["answered", `${done.answered} of ${all}`], ["left", String(done.left)]];
+    if (done.per_minute) {
+      rows.push(["a minute", done.per_minute.toFixed(1)]);
+      rows.push(["time left", `${Math.ceil(done.seconds_left / 60)} min`]);
+    }
+    const cells = rows.flatMap(([name, value]) => [["dt", name], ["dd", value]]);
+    element("numbers").replaceChildren(
+      ...cells.map(([tag, text]) => Object.assign(document.createElement(tag), { textContent: text })),
+    );
+    element("dead").hidden = !done.dead;
+    element("dead").textContent = done.dead ? `${done.dead} questions cannot be asked any more (${done.why})` : "";
+  }
+
+  async compare() {
+    const pairs = await askJson("GET", "api/agreement");
     const lines = pairs.map(({ annotators, same, kappa, questions }) => {
       const value = kappa === null ? "" : `, kappa ${kappa.toFixed(2)}`;
       const names = annotators.map((name) => name.replace("person:", "")).join(" and ");
@@ -115,10 +154,12 @@ export class Votes {
     const context = element("context");
     context.getContext("2d").clearRect(0, 0, context.width, context.height);
     if (!shown) {
+      element("place").textContent = "";
       this.tell("no question is left");
       return;
     }
     const picture = await pictureOf(shown.image);
+    element("place").textContent = `Image ${shown.image + 1}, x ${shown.box[0]}, y ${shown.box[1]}.`;
     crop(context, picture, shown.box, AROUND.context);
     const tiles = shown.outlines.map(({ candidate, lines }, place) => {
       const button = document.createElement("button");
@@ -126,11 +167,32 @@ export class Votes {
       canvas.width = 320;
       canvas.height = 320;
       crop(canvas, picture, shown.box, AROUND.candidate, lines);
-      button.append(`${place + 1}${lines.length ? "" : ", nothing"}`, canvas);
+      const number = Object.assign(document.createElement("span"), { className: "number", textContent: place + 1 });
+      button.append(number);
+      if (!lines.length) {
+        button.append(Object.assign(document.createElement("span"), { className: "empty", textContent: "no outline" }));
+      }
+      button.append(canvas);
       button.addEventListener("click", () => this.answer(candidate));
       return button;
     });
     element("candidates").replaceChildren(...tiles);
+    this.arrange();
+  }
+
+  // As many columns as make the tiles largest without any of them out of sight.
+  arrange() {
+    const frame = element("candidates");
+    const count = frame.children.length;
+    if (!count || element("votes").hidden) return;
+    const room = element("votes").clientHeight - 40;
+    const side = (columns) => {
+      const width = (frame.clientWidth - 8 - GAP * (columns - 1)) / columns;
+      const rows = Math.ceil(count / columns);
+      return Math.min(width, (room - GAP * (rows - 1)) / rows - LABEL);
+    };
+    const columns = Array.from({ length: count }, (_, i) => i + 1).reduce((a, b) => (side(b) > side(a) ? b : a));
+    frame.style.gridTemplateColumns = `repeat(${columns}, ${Math.max(96, Math.floor(side(columns)))}px)`;
   }
 }
 
@@ -140,7 +202,8 @@ function crop(canvas, picture, [x0, y0, x1, y1], around, lines = []) {
   const scale = canvas.width / side;
   const pen = canvas.getContext("2d");
   pen.setTransform(scale, 0, 0, scale, (side / 2 - (x0 + x1) / 2) * scale, (side / 2 - (y0 + y1) / 2) * scale);
-  pen.imageSmoothingEnabled = false;
+  pen.imageSmoothingQuality = "high";
+  pen.fillRect(-1e5, -1e5, 2e5, 2e5);
   pen.drawImage(picture, 0, 0);
   pen.lineWidth = 1.5 / scale;
   pen.setLineDash([4 / scale, 4 / scale]);
