@@ -44,7 +44,7 @@ class Outline:
     Attributes:
         candidate: its number.
         lines: closed lines around its parts, each a list of [x, y] in pixels of the image, pixel centres at whole
-            numbers. The region's border is no part of them where the mask goes on beyond it.
+            numbers. Where the mask goes on beyond the region they run outside of it. None where there is no mask.
     """
 
     candidate: int
@@ -244,7 +244,7 @@ def person(name: str) -> str:
     return f"person:{name}"
 
 
-def outline(mask: np.ndarray, box: tuple[int, int, int, int], around: int = 1) -> list[list[list[float]]]:
+def outline(mask: np.ndarray, box: tuple[int, int, int, int], around: int = 2) -> list[list[list[float]]]:
     """Lines around a mask within a box.
 
     Args:
@@ -253,11 +253,8 @@ def outline(mask: np.ndarray, box: tuple[int, int, int, int], around: int = 1) -
         around: how many pixels beyond the box are looked at too, so that a line that leaves it does so visibly.
 
     Returns:
-        Lines of [x, y], rounded to a tenth of a pixel.
+        Closed lines of [x, y], rounded to a tenth of a pixel.
     """
     x0, y0 = max(box[0] - around, 0), max(box[1] - around, 0)
-    part = mask[x0 : box[2] + around, y0 : box[3] + around].astype(np.float32)
-    if min(part.shape) < 2:
-        part = np.pad(part, 1)
-        x0, y0 = x0 - 1, y0 - 1
-    return [np.round(line + np.array([x0, y0]), 1).tolist() for line in find_contours(part, 0.5)]
+    part = np.pad(mask[x0 : box[2] + around, y0 : box[3] + around].astype(np.float32), 1)
+    return [np.round(line + np.array([x0 - 1, y0 - 1]), 1).tolist() for line in find_contours(part, 0.5)]

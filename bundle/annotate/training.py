@@ -76,12 +76,13 @@ class Training:
 
     def command(self, method: Method) -> list[str]:
         """What is started, as a person could type it in the repository's root."""
-        configs = ["configs/train.json", *map(str, self.overlays), "configs/prefer.json", "configs/annotate.json"]
+        files = ("configs/train.json", *map(str, self.overlays), "configs/prefer.json", "configs/annotate.json")
+        configs = f"[{','.join(map(repr, files))}]"
         settings = {**self.settings, "method": method}
         if self.points.is_file():
             settings["points"] = str(self.points)
         flags = [part for name, value in settings.items() for part in (f"--{name}", value)]
-        return [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(configs), *flags]
+        return [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", configs, *flags]
 
     def start(self, method: Method) -> None:
         """Start a training.
@@ -162,9 +163,10 @@ class Training:
         return self.work / "pictures" / "judgements.png"
 
     def shown(self, method: Method) -> str:
-        """The command for a person to copy, with paths below the repository as seen from there."""
+        """The command for a person to copy, with paths as seen from the repository."""
         base = f"{self.root}{os.sep}"
-        return shlex.join(part.replace(base, "") for part in self.command(method))
+        parts = [quoted(part.replace(base, "")) for part in self.command(method)]
+        return " ".join(parts).replace(" --", " \\\n  --")
 
     def _launch(self, method: Method) -> None:
         self.work.mkdir(parents=True, exist_ok=True)
@@ -219,6 +221,11 @@ class Training:
             return read_json(self.work / "progress.json")
         except DataError:
             return None
+
+
+def quoted(part: str) -> str:
+    """A part of a command line as a shell reads it, a list of texts as the documents show it."""
+    return f'"{part}"' if part.startswith("['") and not set(part) & set('"$`\\!') else shlex.quote(part)
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:

@@ -64,7 +64,8 @@ def test_votes_reach_the_store(client, ballot, tmp_path):
     x0, y0, x1, y1 = first["box"]
     for outline in first["outlines"]:
         points = np.concatenate([np.array(line) for line in outline["lines"]]) if outline["lines"] else np.zeros((0, 2))
-        assert ((points >= (x0 - 1, y0 - 1)) & (points <= (x1, y1))).all()
+        assert ((points >= (x0 - 3, y0 - 3)) & (points <= (x1 + 2, y1 + 2))).all()
+        assert all(line[0] == line[-1] for line in outline["lines"])
     assert client.post("/api/judgements", json=answer(first["id"], answer=1)).json() == {"new": True}
     assert client.post("/api/judgements", json=answer(second["id"], answer="tie", seconds=4.0)).json() == {"new": True}
     assert client.get("/api/questions/ada").json()[0] == third

@@ -180,7 +180,7 @@ export class Points {
       const clicks = document.createElement("span");
       const unsaved = current && this.unsaved();
       clicks.className = unsaved ? "count unsaved" : "count";
-      clicks.textContent = unsaved ? `${count} unsaved` : String(count || "");
+      clicks.textContent = `${count || ""}${unsaved ? " ●" : ""}`;
       button.title = `${count} clicks${unsaved ? ", not saved yet" : ""}`;
       button.append(image.name, clicks);
       button.setAttribute("aria-current", String(current));

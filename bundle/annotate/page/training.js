@@ -109,7 +109,7 @@ export class Training {
     const early = state === "done" && progress && progress.epoch < progress.epochs;
     if (state === "running" && !progress) bar.removeAttribute("value");
     else bar.value = state === "done" ? 1 : share(progress);
-    element("figures").textContent = state === "idle" ? "The button is on the left." : figures(progress, seconds);
+    element("figures").textContent = state === "idle" ? "Progress, and the masks before and after, will be shown here." : figures(progress, seconds);
     element("curve").hidden = !progress?.history.length;
     if (progress?.history.length) plot(element("curve"), progress);
     const after = element("after");

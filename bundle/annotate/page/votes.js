@@ -6,6 +6,7 @@ import { ask, askJson, newId, pictureOf } from "./server.js";
 const COMPARE_EVERY = 10;
 
 const LINE = "#e69f00";
+const TINT = "rgb(230 159 0 / 25%)";
 const SQUARE = "#56b4e9";
 const AROUND = { candidate: 6, context: 60 };
 const LABEL = 44;
@@ -170,7 +171,7 @@ export class Votes {
       const number = Object.assign(document.createElement("span"), { className: "number", textContent: place + 1 });
       button.append(number);
       if (!lines.length) {
-        button.append(Object.assign(document.createElement("span"), { className: "empty", textContent: "no outline" }));
+        button.append(Object.assign(document.createElement("span"), { className: "empty", textContent: "nothing" }));
       }
       button.append(canvas);
       button.addEventListener("click", () => this.answer(candidate));
@@ -200,23 +201,36 @@ export class Votes {
 function crop(canvas, picture, [x0, y0, x1, y1], around, lines = []) {
   const side = Math.max(x1 - x0, y1 - y0) + 2 * around;
   const scale = canvas.width / side;
+  const left = within((x0 + x1 - side) / 2, picture.width - side);
+  const top = within((y0 + y1 - side) / 2, picture.height - side);
   const pen = canvas.getContext("2d");
-  pen.setTransform(scale, 0, 0, scale, (side / 2 - (x0 + x1) / 2) * scale, (side / 2 - (y0 + y1) / 2) * scale);
+  pen.setTransform(scale, 0, 0, scale, -left * scale, -top * scale);
   pen.imageSmoothingQuality = "high";
   pen.fillRect(-1e5, -1e5, 2e5, 2e5);
   pen.drawImage(picture, 0, 0);
-  pen.lineWidth = 1.5 / scale;
+  pen.lineWidth = 2 / scale;
   pen.setLineDash([4 / scale, 4 / scale]);
   pen.strokeStyle = SQUARE;
   pen.strokeRect(x0, y0, x1 - x0, y1 - y0);
   pen.setLineDash([]);
+  const outline = new Path2D();
+  for (const line of lines) {
+    outline.moveTo(line[0][0] + 0.5, line[0][1] + 0.5);
+    for (const [x, y] of line) outline.lineTo(x + 0.5, y + 0.5);
+  }
+  pen.save();
+  pen.beginPath();
+  pen.rect(x0, y0, x1 - x0, y1 - y0);
+  pen.clip();
+  pen.fillStyle = TINT;
+  pen.fill(outline, "evenodd");
   for (const [width, colour] of [[5, "#000"], [2.5, LINE]]) {
     pen.lineWidth = width / scale;
     pen.strokeStyle = colour;
-    for (const line of lines) {
-      pen.beginPath();
-      for (const [x, y] of line) pen.lineTo(x + 0.5, y + 0.5);
-      pen.stroke();
-    }
+    pen.stroke(outline);
   }
+  pen.restore();
 }
+
+// A view's corner, such that the view stays within the picture where it can.
+const within = (corner, last) => (last < 0 ? last / 2 : Math.min(last, Math.max(0, corner)));
