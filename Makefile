@@ -12,11 +12,11 @@ DEMO = --run $(RUN) --seed $(SEED) --pixel-size $(PIXEL_SIZE) \
   $(if $(SOURCE_PIXEL_SIZE),--source-pixel-size $(SOURCE_PIXEL_SIZE)) \
   $(if $(TARGET_PIXEL_SIZE),--target-pixel-size $(TARGET_PIXEL_SIZE)) $(if $(DOMAINS),--domains $(DOMAINS)) $(if $(STUDY),--study)
 
-# make annotate DATA=data/target [CHECKPOINT=models/adapted.pt] [PORT=8000]
+# make annotate DATA=data/target [CHECKPOINT=models/adapted.pt] [CONFIG=configs/presets/cpu.json] [PORT=8000]
 CHECKPOINT ?= models/adapted.pt
 PORT ?= 8000
 
-.PHONY: demo test lint bench annotate
+.PHONY: demo test lint bench annotate browser-test
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py $(DEMO)
@@ -36,7 +36,12 @@ bench: $(INSTALLED)
 	$(BIN)/python scripts/benchmark.py click --json runs/click.json --threads 2
 
 annotate: $(INSTALLED)
-	$(BIN)/python scripts/annotate.py --data $(DATA) --checkpoint $(CHECKPOINT) --port $(PORT)
+	$(BIN)/python scripts/annotate.py --data $(DATA) --checkpoint $(CHECKPOINT) --port $(PORT) $(if $(CONFIG),--config $(CONFIG))
+
+# the annotation page in a real browser: Chromium, such as Debian's package; screenshots go to runs/browser
+browser-test: $(INSTALLED)
+	$(BIN)/pip install --quiet ".[browser]"
+	$(BIN)/python -m pytest tests/browser -v
 
 # torch first: of the packages that want it, some would pull a larger build.
 $(INSTALLED): pyproject.toml

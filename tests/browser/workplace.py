@@ -115,7 +115,8 @@ def crop(em: np.ndarray, instances: np.ndarray, random: np.random.Generator, sid
         if random.random() < 0.5:
             continue
         inside = np.argwhere(instances == number)
-        clicks[0, *inside[random.integers(len(inside))]] = 1
+        x, y = inside[random.integers(len(inside))]
+        clicks[0, x, y] = 1
         wanted[instances == number] = 1
     return np.concatenate((em[None], clicks)), wanted
 

@@ -40,8 +40,10 @@ export class Votes {
   }
 
   async start() {
-    await this.restart();
-    await this.compare();
+    await this.alone(async () => {
+      await this.restart();
+      await this.compare();
+    });
   }
 
   async restart() {
@@ -105,14 +107,19 @@ export class Votes {
   // A key that is pressed while an answer is on its way is not meant for the question that comes next.
   async alone(work) {
     if (this.busy) return;
-    this.busy = true;
+    this.setBusy(true);
     try {
       await work();
     } catch (error) {
       this.tell(error.message, true);
     } finally {
-      this.busy = false;
+      this.setBusy(false);
     }
+  }
+
+  setBusy(busy) {
+    this.busy = busy;
+    element("votes").setAttribute("aria-busy", String(busy));
   }
 
   // Show which tile was chosen while the answer is on its way.

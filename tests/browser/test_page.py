@@ -1,0 +1,242 @@
+"""A person's way through the page, in a real browser against the real server."""
+
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.browser.workplace import HEIGHT, WIDTH
+
+pytest.importorskip("playwright", reason="playwright is not installed; `make browser-test` does it")
+pytestmark = pytest.mark.slow
+
+
+class Canvas:
+    """The image on show, in its own pixels."""
+
+    def __init__(self, page):
+        self.page = page
+        box = page.locator("#image").bounding_box()
+        self.scale = min(box["width"] / WIDTH, box["height"] / HEIGHT)
+        self.left = (box["width"] - self.scale * WIDTH) / 2
+        self.top = (box["height"] - self.scale * HEIGHT) / 2
+
+    def click(self, x, y, **options):
+        """Click the middle of a pixel; returns the mask (X,Y) bool that comes back."""
+        place = {"x": self.left + (x + 0.5) * self.scale, "y": self.top + (y + 0.5) * self.scale}
+        with self.page.expect_response("**/mask") as answer:
+            self.page.locator("#image").click(position=place, **options)
+        return mask_of(answer.value)
+
+    def colour(self, x, y):
+        """Red, green and blue of the middle of a pixel as it is painted."""
+        left, top = self.left + (x + 0.5) * self.scale, self.top + (y + 0.5) * self.scale
+        read = "([x, y]) => [...document.getElementById('image').getContext('2d').getImageData(x, y, 1, 1).data]"
+        return np.array(self.page.evaluate(read, [int(left), int(top)])[:3], int)
+
+
+def mask_of(response):
+    assert response.ok
+    return np.asarray(Image.open(io.BytesIO(response.body()))).T > 0
+
+
+def masked(page, clicks, network="start"):
+    """Wait until the mask of so many clicks is painted."""
+    page.wait_for_selector(f"#image[data-masked='{clicks}'][data-network='{network}']")
+
+
+def question(page, before=None):
+    """Wait for a question other than before; returns its id."""
+    page.wait_for_function(
+        """(before) => {
+            const { dataset, ariaBusy } = document.getElementById("votes");
+            return dataset.question && dataset.question !== before && ariaBusy === "false";
+        }""",
+        arg=before,
+    )
+    return page.locator("#votes").get_attribute("data-question")
+
+
+def vote(page, name, key):
+    """Answer the question on show by a key; returns its id and the answer that this should be."""
+    shown = question(page)
+    first = page.request.get(f"{page.url.partition('#')[0]}api/questions/{name}").json()[0]
+    assert first["id"] == shown
+    tiles = page.locator("#candidates button")
+    assert tiles.count() == len(first["outlines"]) >= 2
+    page.keyboard.press(key)
+    question(page, shown)
+    words = {"0": "tie", " ": "skip"}
+    return shown, words.get(key) or first["outlines"][int(key) - 1]["candidate"]
+
+
+def test_three_clicks_are_segmented_saved_and_found_again(visit, workplace, shoot):
+    page = visit("points", "ada")
+    masked(page, 0)
+    with page.expect_response("**/mask") as answer:
+        page.reload()
+    before = mask_of(answer.value)
+    assert before.shape == (WIDTH, HEIGHT)
+    masked(page, 0)
+    canvas = Canvas(page)
+    known = [centre for centre in workplace.centres[0] if not before[centre]][:3]
+    assert len(known) == 3
+    x, y = np.mgrid[:WIDTH, :HEIGHT]
+    for count, centre in enumerate(known, start=1):
+        near = (x - centre[0]) ** 2 + (y - centre[1]) ** 2
+        painted = {pixel: canvas.colour(*pixel) for pixel in map(tuple, np.argwhere((near > 16) & (near < 100)))}
+        after = canvas.click(*centre)
+        masked(page, count)
+        new = after & ~before
+        assert after[centre] and new[near < 100].sum() >= 30  # a mitochondrion is about 16 pixels across
+        changed = [pixel for pixel in painted if new[pixel]]
+        blue = [canvas.colour(*pixel) @ (-1, 0, 1) - painted[pixel] @ (-1, 0, 1) for pixel in changed]
+        assert np.median(blue) > 20
+        before = after
+    shoot(page, "points")
+    page.locator("#image").click(position={"x": 40, "y": 40}, modifiers=["Shift"])
+    masked(page, 4)
+    assert "3 foreground, 1 background" in page.locator("#clicks").inner_text()
+    page.keyboard.press("z")
+    masked(page, 3)
+    page.keyboard.press("s")
+    page.get_by_text("saved 3 clicks of section_00").wait_for()
+    saved = json.loads((workplace.domain / "points.json").read_text())["points"]
+    assert saved == {"images/section_00.png": {"points": [list(c) for c in known], "point_labels": [1, 1, 1]}}
+    page.reload()
+    masked(page, 3)
+    assert "3 foreground, 0 background" in page.locator("#clicks").inner_text()
+    assert page.locator("#images button").first.inner_text().split() == ["section_00", "3"]
+    page.keyboard.press("n")
+    page.wait_for_function("document.getElementById('clicks').textContent.startsWith('section_01')")
+
+
+def test_ten_votes_by_keyboard_with_an_undo_and_a_reload(visit, workplace, shoot):
+    page = visit("votes", "ben")
+    given = dict(vote(page, "ben", key) for key in "1202")
+    undone = question(page)
+    page.keyboard.press("1")
+    following = question(page, undone)
+    page.keyboard.press("u")
+    assert question(page, following) == undone
+    given |= dict([vote(page, "ben", "2"), vote(page, "ben", " ")])
+    shown = question(page)
+    page.reload()
+    assert question(page) == shown
+    given |= dict(vote(page, "ben", key) for key in "1221")
+    shoot(page, "votes")
+    assert re.search(r"answered\s+10 of \d+", page.locator("#numbers").inner_text())
+    with workplace.store as store:
+        kept = store.judgements(annotator="person:ben")
+        every = [judgement for judgement in store.history() if judgement.annotator == "person:ben"]
+    assert [(judgement.question.id, judgement.answer) for judgement in kept] == list(given.items())
+    assert len(given) == 10 and len(every) == 12
+    assert every[4].question.id == every[5].question.id == undone and every[5].answer == "undo"
+    assert all(0 < judgement.seconds < 600 for judgement in kept)
+
+
+def test_two_browsers_vote_at_once_on_one_queue(visit, workplace, shoot):
+    pages = {name: visit("votes", name) for name in ("cleo", "dan")}
+    seen = {name: [] for name in pages}
+    for key in "1122121":
+        shown = {name: question(page) for name, page in pages.items()}
+        for page in pages.values():
+            page.keyboard.press(key)  # neither waits for the other
+        for name, page in pages.items():
+            seen[name].append(shown[name])
+            question(page, shown[name])
+    assert seen["cleo"] == seen["dan"] and len(set(seen["cleo"])) == 7
+    with workplace.store as store:
+        for name in pages:
+            stored = [j for j in store.history() if j.annotator == f"person:{name}"]
+            assert [judgement.question.id for judgement in stored] == seen[name]
+            assert len({judgement.uid for judgement in stored}) == 7
+    pages["cleo"].reload()
+    agreement = pages["cleo"].locator("#agreement", has_text="cleo and dan")
+    assert re.search("cleo and dan: 100 % of 7 alike", agreement.inner_text())
+    shoot(pages["cleo"], "agreement")
+
+
+def test_training_by_the_button(visit, workplace, shoot):
+    page = visit("votes", "eve")
+    for key in "12":
+        vote(page, "eve", key)
+    page.keyboard.press("t")
+    page.locator("#command", has_text="monai.bundle run training").wait_for()
+    assert "--method slpo" in page.locator("#command").inner_text()
+    page.get_by_label("LPO: all or most").check()
+    assert "--method lpo" in page.locator("#command").inner_text()
+    page.get_by_role("button", name="Train", exact=True).click()
+    page.wait_for_selector("#training[data-state='running']")
+    assert page.get_by_role("button", name="Stop").is_visible()
+    page.locator("#figures", has_text=re.compile(r"epoch [1-6] of 6, iteration \d of 5 · .*loss \d")).wait_for()
+    shoot(page, "training")
+    page.wait_for_selector("#training[data-state='done']", timeout=4 * 120_000)
+    page.wait_for_function("document.getElementById('judged').naturalWidth === 1600")
+    assert "preference accuracy" in page.locator("#figures").inner_text()
+    assert page.locator("#curve").is_visible()
+    shoot(page, "trained")
+    assert (workplace.folder / "model.pt").is_file() and len(list(workplace.folder.glob("training-*.log"))) == 1
+    page.locator("#see").click()
+    count = page.locator("#images button").first.inner_text().split()[1:] or ["0"]
+    masked(page, count[0])
+    for network in ("trained", "start", "trained"):
+        with page.expect_response("**/mask") as answer:
+            page.keyboard.press("a")
+        assert json.loads(answer.value.request.post_data)["network"] == network
+        masked(page, count[0], network)
+    shoot(page, "after-training")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_readable_in_light_and_dark(visit, shoot, scheme):
+    page = visit("points", "finn", color_scheme=scheme)
+    for job in ("points", "votes", "training"):
+        page.keyboard.press(job[0])
+        page.wait_for_selector(f"#{job}:not([hidden])")
+        page.wait_for_load_state("networkidle")
+        wide, tall = page.evaluate("[document.body.scrollWidth, document.body.scrollHeight]")
+        assert (wide, tall) <= (1280, 720)
+        for box in page.evaluate(INSIDE):
+            assert box["left"] >= 0 and box["right"] <= 1280 and box["bottom"] <= 720, box
+        worst = page.evaluate(CONTRAST)
+        assert worst["ratio"] >= 4.5 and worst["size"] >= 12, worst
+        shoot(page, f"{job}-{scheme}")
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (max(map(int, re.findall(r"\d+", dark))) < 80) == (scheme == "dark")
+    page.keyboard.press("Tab")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineWidth") == "3px"
+
+
+# Where the controls of the job on show are.
+INSIDE = """[...document.querySelectorAll("header button, section:not([hidden]) :is(button, aside p, canvas)")]
+    .filter((part) => part.checkVisibility() && part.getBoundingClientRect().width)
+    .map((part) => ({ text: part.textContent, ...part.getBoundingClientRect().toJSON() }))"""
+
+# The text that stands out least from its ground, as the accessibility guidelines count it (WCAG 2, 1.4.3).
+CONTRAST = """(() => {
+    const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+    const light = (colour) => {
+        const linear = (v) => (v <= 10 ? v / 3295 : ((v / 255 + 0.055) / 1.055) ** 2.4);
+        const [r, g, b] = numbers(colour).map(linear);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const ground = (part) => {
+        const own = getComputedStyle(part).backgroundColor;
+        const [, , , alpha = 1] = numbers(own);
+        return alpha > 0.99 || !part.parentElement ? own : ground(part.parentElement);
+    };
+    const found = [...document.querySelectorAll("header *, section:not([hidden]) *:not(.badge)")]
+        .filter((part) => part.checkVisibility() && [...part.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
+        .filter((part) => !part.closest(":disabled"))
+        .map((part) => {
+            const [a, b] = [getComputedStyle(part).color, ground(part)].map(light);
+            const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+            return { text: part.textContent, ratio, size: parseFloat(getComputedStyle(part).fontSize) };
+        });
+    const least = (key) => found.reduce((a, b) => (b[key] < a[key] ? b : a));
+    return { ...least("ratio"), size: least("size").size, smallest: least("size").text };
+})()"""
