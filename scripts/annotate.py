@@ -108,8 +108,10 @@ def listen(host: str, port: int) -> socket.socket:
     """
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, OverflowError) as error:
-        reason = os.strerror(error.errno) if getattr(error, "errno", 0) else error
+    except OverflowError as error:
+        raise OSError(f"{host}:{port} cannot be listened on ({error})") from None
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise OSError(f"{host}:{port} cannot be listened on ({reason}); name another --port or --host") from None
 
 

@@ -55,7 +55,7 @@ def visit(browser, server):
         context.add_init_script(f"localStorage.getItem('name') ?? localStorage.setItem('name', '{name}')")
         page = context.new_page()
         page.set_default_timeout(WAIT)
-        page.on("console", lambda said: problems.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"{server.url}/#{job}")
