@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.browser.conftest import WAIT
 from tests.browser.workplace import HEIGHT, WIDTH
 
 pytest.importorskip("playwright", reason="playwright is not installed; `make browser-test` does it")
@@ -174,9 +175,11 @@ def test_training_by_the_button(visit, workplace, shoot):
     page.get_by_role("button", name="Train", exact=True).click()
     page.wait_for_selector("#training[data-state='running']")
     assert page.get_by_role("button", name="Stop").is_visible()
-    page.locator("#figures", has_text=re.compile(r"epoch [1-6] of 6, iteration \d of 5 · .*loss \d")).wait_for()
+    page.locator("#figures", has_text=re.compile(r"epoch [1-6] of 6, iteration \d of 5 · .*loss \d")).wait_for(
+        timeout=3 * WAIT
+    )
     shoot(page, "training")
-    page.wait_for_selector("#training[data-state='done']", timeout=4 * 120_000)
+    page.wait_for_selector("#training[data-state='done']", timeout=4 * WAIT)
     page.wait_for_load_state("networkidle")
     assert page.evaluate("document.getElementById('judged').naturalWidth") == 1600
     assert "preference accuracy" in page.locator("#figures").inner_text()
