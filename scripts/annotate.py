@@ -85,7 +85,7 @@ def open_clicker(options: argparse.Namespace) -> Clicker:
 
 def training_of(options: argparse.Namespace, clicker: Clicker, store: JudgementStore) -> Training:
     """Stage 2 with the settings that this program was started with."""
-    settings = {
+    settings: dict[str, object] = {
         "dataset_dir": options.data.absolute(),
         "init_checkpoint": options.checkpoint.absolute(),
         "checkpoint": options.trained.absolute(),
@@ -95,7 +95,7 @@ def training_of(options: argparse.Namespace, clicker: Clicker, store: JudgementS
     }
     pixel_size = read_datalist(options.data)["pixel_size"]
     if pixel_size is not None:
-        settings["pixel_size"] = pixel_size
+        settings["pixel_size"] = f"{pixel_size:g}"  # 20, not 20.0, fits overlays that have a whole number as well
     overlays = [path.absolute() for path in options.config]
     return Training(ROOT, overlays, settings, clicker.points, store, clicker.offer)
 
