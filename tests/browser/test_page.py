@@ -202,7 +202,7 @@ def test_readable_in_light_and_dark(visit, shoot, scheme):
     for job in ("points", "votes", "training"):
         page.keyboard.press(job[0])
         page.wait_for_selector(f"#{job}:not([hidden])")
-        page.wait_for_load_state("networkidle")
+        page.wait_for_selector(READY[job])
         wide, tall = page.evaluate("[document.body.scrollWidth, document.body.scrollHeight]")
         assert (wide, tall) <= (1280, 720)
         for box in page.evaluate(INSIDE):
@@ -215,6 +215,13 @@ def test_readable_in_light_and_dark(visit, shoot, scheme):
     page.keyboard.press("Tab")
     assert page.evaluate("getComputedStyle(document.activeElement).outlineWidth") == "3px"
 
+
+# What there is once all of a job is on show.
+READY = {
+    "points": "#image[data-masked]",
+    "votes": "#votes[aria-busy='false']:not([data-question=''])",
+    "training": "#training[data-state]",
+}
 
 # Where the controls of the job on show are.
 INSIDE = """[...document.querySelectorAll("header button, section:not([hidden]) :is(button, aside p, canvas)")]
