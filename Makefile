@@ -2,6 +2,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+LABEL_VENV := .venv-label
+LABEL_INSTALLED := $(LABEL_VENV)/.installed
 
 # make demo DATA=DIR SOURCE=vnc TARGET=lucchi-pp [SOURCE_PIXEL_SIZE=4.6] [TARGET_PIXEL_SIZE=5] [PIXEL_SIZE=20] [SEED=0] [RUN=runs/demo] [DOMAINS=DIR] [STUDY=1]
 SEED ?= 0
@@ -16,7 +18,7 @@ DEMO = --run $(RUN) --seed $(SEED) --pixel-size $(PIXEL_SIZE) \
 CHECKPOINT ?= models/adapted.pt
 PORT ?= 8000
 
-.PHONY: demo test lint bench annotate browser-test
+.PHONY: demo test lint bench annotate browser-test label label-test
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py $(DEMO)
@@ -43,9 +45,24 @@ browser-test: $(INSTALLED)
 	$(BIN)/pip install --quiet ".[browser]"
 	$(BIN)/python -m pytest tests/browser -v
 
+# MONAI Label in an environment of its own, for it holds numpy below 2
+label: $(LABEL_INSTALLED)
+
+label-test: $(LABEL_INSTALLED)
+	$(LABEL_VENV)/bin/python -m pytest tests/label
+
 # torch first: of the packages that want it, some would pull a larger build.
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet "torch>=2.8,<2.14"
 	$(BIN)/pip install --quiet ".[dev]"
+	touch $@
+
+# See the extra `label`. The stub is found behind what is installed, so a torchvision that is there is used.
+$(LABEL_INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(LABEL_VENV)
+	$(LABEL_VENV)/bin/pip install --quiet "torch>=2.8,<2.14"
+	$(LABEL_VENV)/bin/pip install --quiet ".[label]"
+	$(LABEL_VENV)/bin/pip install --quiet --no-deps monailabel==0.8.5 pydicom-seg==0.4.1
+	echo "$(CURDIR)/scripts/label_app/no_torchvision" > $$(echo $(LABEL_VENV)/lib/python3*/site-packages)/no_torchvision.pth
 	touch $@

@@ -1,0 +1,159 @@
+"""A MONAI Label app around the bundle.
+
+.venv-label/bin/monailabel start_server --app scripts/label_app --studies STUDIES --host 127.0.0.1
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from fastapi import HTTPException  # noqa: E402
+from lib.adaptation import AdaptationTask  # noqa: E402
+from lib.disagreement import Disagreement, DisagreementScoring, MostDisagreement  # noqa: E402
+from lib.sections import SectionInferTask  # noqa: E402
+from monai.bundle import ConfigParser  # noqa: E402
+from monailabel.config import settings  # noqa: E402
+from monailabel.datastore.local import LocalDatastore  # noqa: E402
+from monailabel.interfaces.app import MONAILabelApp  # noqa: E402
+from monailabel.interfaces.datastore import Datastore  # noqa: E402
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType  # noqa: E402
+from monailabel.interfaces.tasks.scoring import ScoringMethod  # noqa: E402
+from monailabel.interfaces.tasks.strategy import Strategy  # noqa: E402
+from monailabel.interfaces.tasks.train import TrainTask  # noqa: E402
+
+from bundle.data.image_files import SUFFIXES, read_header  # noqa: E402
+from bundle.data.points import Clicks, check_inside, read_points, write_points  # noqa: E402
+from bundle.errors import DataError  # noqa: E402
+from bundle.handlers.weights import load_matching, read_state  # noqa: E402
+
+POINTS_FILE = "points.json"
+WORK = "prefer_das"
+"""In the studies folder: the clicks that were given, and what was learnt and computed from these studies."""
+
+
+class PreferDasApp(MONAILabelApp):
+    """Automatic and prompted segmentation, adaptation, and a choice of the next image.
+
+    Args:
+        app_dir: folder of this file.
+        studies: folder of images; clicks, labels and weights trained here are kept in it.
+        conf: ``checkpoint``, weights to start with (default ``models/adapted.pt``); ``config``, overlays on the
+            configurations, separated by commas.
+
+    Raises:
+        DataError: the studies are no folder, or there is no checkpoint.
+        ValueError: the checkpoint is of another network than the configuration describes.
+    """
+
+    def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        if "://" in studies:
+            raise DataError(f"studies is {studies}, expected a folder of images")
+        overlays = [name for name in (conf or {}).get("config", "").split(",") if name]
+        self.train_files = [str(ROOT / name) for name in ("configs/train.json", *overlays)]
+        self.parser = ConfigParser()
+        names = ("configs/inference.json", "configs/candidates.json", *overlays)
+        self.parser.read_config([str(ROOT / name) for name in names])
+        self.parser["bundle_root"] = str(ROOT)
+        work = Path(studies) / WORK
+        self.trained = work / "adapted.pt"
+        start = Path((conf or {}).get("checkpoint") or self.parser.get_parsed_content("checkpoint"))
+        if not start.is_file():
+            raise DataError(f"{start}: no such checkpoint; train one first, or name another with --conf checkpoint")
+        self.weights = [start, self.trained]
+        latest = [path for path in self.weights if path.is_file()][-1]
+        load_matching(self.parser.get_parsed_content("network_def"), read_state(latest), str(latest))
+        self.disagreement = Disagreement(self.parser, self.weights, work / "candidates")
+        metadata = json.loads((ROOT / "configs" / "metadata.json").read_text())
+        classes = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+        self.classes = {name: int(number) for number, name in classes.items() if name != "background"}
+        super().__init__(
+            app_dir, studies, conf, metadata["name"], description=metadata["description"], version=metadata["version"]
+        )
+
+    def init_datastore(self) -> Datastore:
+        """The studies folder, with all formats that the bundle reads."""
+        return LocalDatastore(
+            self.studies,
+            extensions=[f"*{suffix}" for suffix in SUFFIXES],
+            auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
+            read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
+        )
+
+    def init_infers(self) -> dict[str, InferTask]:
+        """One task under two names: viewers offer clicks for the second."""
+        types = {"automatic": InferType.SEGMENTATION, "interactive": InferType.DEEPGROW}
+        return {name: SectionInferTask(self.parser, self.weights, type, self.classes) for name, type in types.items()}
+
+    def init_trainers(self) -> dict[str, TrainTask]:
+        """Stage 1."""
+        return {"adapt": AdaptationTask(ROOT, self.train_files, self.weights, self.trained, self.saved_clicks)}
+
+    def init_strategies(self) -> dict[str, Strategy]:
+        """Ours first, for viewers take the first."""
+        return {"disagreement": MostDisagreement(self.disagreement), **super().init_strategies()}
+
+    def init_scoring_methods(self) -> dict[str, ScoringMethod]:
+        """What the strategy goes by."""
+        return {"disagreement": DisagreementScoring(self.disagreement)}
+
+    def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """Segment an image, and keep the clicks of the request for training, in place of earlier ones.
+
+        Raises:
+            HTTPException: 404 for an unknown image, 400 for clicks or an image that cannot be used.
+        """
+        known = datastore or self.datastore()
+        path = str(known.get_image_uri(request["image"])) or request["image"]
+        if not Path(path).is_file():
+            raise HTTPException(404, f"{request['image']}: no such image in the studies")
+        try:
+            clicks = read_clicks(request)
+            check_inside("request", Path(path).name, clicks.points, read_header(path).size)
+            result = super().infer(request, datastore)
+            if clicks.points and path != request["image"]:
+                self.save_clicks(path, clicks)
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from None
+        return result
+
+    def infer_wsi(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """QuPath's way in. The section is segmented as a whole, and outlines of the asked region are given back."""
+        region = [*request.get("location", (0, 0)), *request.get("size", (0, 0))]
+        return self.infer({**request, "region": region, "location": [0, 0], "size": [0, 0]}, datastore)
+
+    def saved_clicks(self) -> dict[str, Clicks]:
+        """Clicks of each image that has any, by its path."""
+        images = [self.datastore().get_image_uri(image) for image in self.datastore().list_images()]
+        file = Path(self.studies) / POINTS_FILE
+        return read_points(file, images).clicks if file.is_file() else {}
+
+    def save_clicks(self, image: str, clicks: Clicks) -> None:
+        """Replace the saved clicks of an image (path)."""
+        saved = {**self.saved_clicks(), image: clicks}
+        entries = {Path(path).name: given for path, given in saved.items()}
+        write_points(Path(self.studies) / POINTS_FILE, entries, complete=False)
+
+
+def read_clicks(request: dict[str, Any]) -> Clicks:
+    """The clicks of a request: lists ``foreground`` and ``background`` of [x, y] or, as Slicer has it, [x, y, 0].
+
+    Raises:
+        DataError: a click is something else.
+    """
+    found = Clicks([], [])
+    for name, label in (("foreground", 1), ("background", 0)):
+        for point in request.get(name) or []:
+            try:
+                x, y = (math.floor(float(number)) for number in point[:2])
+            except (TypeError, ValueError, OverflowError):
+                raise DataError(f"{name} click {point!r}; expected [x, y] in pixels") from None
+            found.points.append([x, y])
+            found.labels.append(label)
+    return found
