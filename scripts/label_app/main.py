@@ -1,6 +1,6 @@
 """A MONAI Label app around the bundle.
 
-.venv-label/bin/monailabel start_server --app scripts/label_app --studies STUDIES --host 127.0.0.1
+.venv-label/bin/python -m monailabel.main start_server --app scripts/label_app --studies STUDIES --host 127.0.0.1
 """
 
 from __future__ import annotations

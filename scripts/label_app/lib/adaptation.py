@@ -82,5 +82,6 @@ class AdaptationTask(TrainTask):
             "source#data": source + labelled * repeats,
             "source#dataset#hash_as_key": True,  # repeated items are cached once
         }
-        monai.bundle.run("training", config_file=self.files, logging_file=False, **overrides)
+        # False leaves the server's logging as it is
+        monai.bundle.run("training", config_file=self.files, logging_file=False, **overrides)  # type: ignore[arg-type]
         return {"images": len(targets), "labels": len(labelled), "clicked": len(clicks)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from monailabel.transform.post import FindContoursd
 from monailabel.transform.writer import PolygonWriter
 
 from bundle import keys as K
+from bundle.data.image_files import stem
 from bundle.data.inputs import result_path
 from bundle.transforms.outputs import write_like
 
@@ -60,10 +62,12 @@ class SectionInferTask(BasicInferTask):
         if data.get("output"):
             return PolygonWriter(label=self.output_label_key, json=self.output_json_key)(data)
         image = data["image_path"]
-        suffix = data.get("result_extension") or "".join(result_path(image, "mask", "").suffixes)
-        path = Path(tempfile.NamedTemporaryFile(suffix=suffix).name)  # the server deletes it when it was sent
+        name = result_path(image, "mask", "").name
+        # the server deletes the file when it was sent
+        handle, path = tempfile.mkstemp(suffix=data.get("result_extension") or name.removeprefix(f"{stem(image)}_mask"))
+        os.close(handle)
         write_like(path, data[self.output_label_key].cpu().numpy(), image)
-        return str(path), data.get(self.output_json_key, {})
+        return path, data.get(self.output_json_key, {})
 
 
 def keep_region(data: dict[str, Any]) -> dict[str, Any]:
