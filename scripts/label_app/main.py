@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,19 @@ sys.path.insert(0, str(ROOT))
 from fastapi import HTTPException  # noqa: E402
 from lib.adaptation import AdaptationTask  # noqa: E402
 from lib.disagreement import Disagreement, DisagreementScoring, MostDisagreement  # noqa: E402
+from lib.outlines import mask_of_outlines  # noqa: E402
 from lib.sections import SectionInferTask  # noqa: E402
 from monai.bundle import ConfigParser  # noqa: E402
 from monailabel.config import settings  # noqa: E402
 from monailabel.datastore.local import LocalDatastore  # noqa: E402
 from monailabel.interfaces.app import MONAILabelApp  # noqa: E402
-from monailabel.interfaces.datastore import Datastore  # noqa: E402
+from monailabel.interfaces.datastore import Datastore, DefaultLabelTag  # noqa: E402
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType  # noqa: E402
 from monailabel.interfaces.tasks.scoring import ScoringMethod  # noqa: E402
 from monailabel.interfaces.tasks.strategy import Strategy  # noqa: E402
 from monailabel.interfaces.tasks.train import TrainTask  # noqa: E402
 
-from bundle.data.image_files import SUFFIXES, read_header  # noqa: E402
+from bundle.data.image_files import SUFFIXES, read_header, write_png  # noqa: E402
 from bundle.data.points import Clicks, check_inside, read_points, write_points  # noqa: E402
 from bundle.errors import DataError  # noqa: E402
 from bundle.handlers.weights import load_matching, read_state  # noqa: E402
@@ -127,6 +129,26 @@ class PreferDasApp(MONAILabelApp):
         """QuPath's way in. The section is segmented as a whole, and outlines of the asked region are given back."""
         region = [*request.get("location", (0, 0)), *request.get("size", (0, 0))]
         return self.infer({**request, "region": region, "location": [0, 0], "size": [0, 0]}, datastore)
+
+    def on_save_label(self, image_id: str, label_id: str) -> None:
+        """Turn the outlines that QuPath saves into a mask, which training and other viewers read.
+
+        Raises:
+            HTTPException: 400 for a file without readable outlines.
+        """
+        outlines = Path(self.datastore().get_label_uri(label_id, DefaultLabelTag.FINAL))
+        if outlines.suffix != ".xml":
+            return
+        try:
+            size = read_header(self.datastore().get_image_uri(image_id)).size
+            mask = mask_of_outlines(outlines, size, {name.lower() for name in self.classes})
+            with tempfile.TemporaryDirectory() as folder:
+                write_png(Path(folder) / "label.png", mask)
+                self.datastore().save_label(image_id, str(Path(folder) / "label.png"), DefaultLabelTag.FINAL, {})
+        except ValueError as error:
+            self.datastore().remove_label(label_id, DefaultLabelTag.FINAL)
+            raise HTTPException(400, str(error)) from None
+        outlines.unlink()
 
     def saved_clicks(self) -> dict[str, Clicks]:
         """Clicks of each image that has any, by its path."""

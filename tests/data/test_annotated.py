@@ -29,7 +29,7 @@ def label(tmp_path):
 
 
 def test_masks_become_complete_clicks_and_supervised_items(images, label):
-    a, b, c = images
+    a, b, _ = images
     clicks = {a: Clicks([[1, 1]], [1]), b: Clicks([[35, 20], [2, 3]], [1, 0])}
     targets, labelled = annotated_items(images, {a: label}, clicks, 64, 8)
     assert labelled == [{"image": a, "label": label}]

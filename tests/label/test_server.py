@@ -103,6 +103,24 @@ def test_qupath_gets_outlines_of_its_region(server):
     assert np.hypot(xs - 75, ys - 28).min() <= RADIUS + 4
 
 
+def test_outlines_of_qupath_become_a_mask(server, tmp_path):
+    corners = "".join(f'<Coordinate X="{x}" Y="{y}" />' for x, y in ((60, 10), (80, 10), (80, 20), (60, 20)))
+    outlines = "<ASAP_Annotations><Annotations>{}</Annotations></ASAP_Annotations>".format(
+        f'<Annotation Name="Mitochondria" Type="Polygon"><Coordinates>{corners}</Coordinates></Annotation>'
+    )
+    (tmp_path / "tiff_2.xml").write_text(outlines)
+    assert server.put_label("tiff_2", tmp_path / "tiff_2.xml").status_code == 200
+    answer = server.get("/datastore/label?label=tiff_2&tag=final")
+    (tmp_path / "mask.png").write_bytes(answer.content)
+    rows = np.array(Image.open(tmp_path / "mask.png"))
+    assert rows.shape == (HEIGHT, WIDTH)
+    assert rows[15, 70] == 255 and rows[15, 50] == 0 and rows[30, 70] == 0
+    (tmp_path / "tiff_2.xml").write_text("no outlines")
+    response = server.put_label("tiff_2", tmp_path / "tiff_2.xml")
+    assert response.status_code == 400 and "outlines" in response.json()["detail"]
+    assert server.get("/datastore/").json()["completed"] == 0
+
+
 @pytest.mark.parametrize(
     "image, params, status, word",
     [
@@ -111,6 +129,7 @@ def test_qupath_gets_outlines_of_its_region(server):
         ("png_0", {"foreground": [[10, HEIGHT]]}, 400, "outside"),
         ("png_0", {"background": [["a", 3]]}, 400, "expected [x, y]"),
         ("png_0", {"foreground": [[float("nan"), 3]]}, 400, "expected [x, y]"),
+        ("png_0", {"result_extension": ".nii.gz"}, 400, "result_extension"),
     ],
 )
 def test_wrong_requests_get_one_line(server, image, params, status, word):

@@ -16,7 +16,7 @@ from monailabel.transform.post import FindContoursd
 from monailabel.transform.writer import PolygonWriter
 
 from bundle import keys as K
-from bundle.data.image_files import stem
+from bundle.data.image_files import SUFFIXES, stem
 from bundle.data.inputs import result_path
 from bundle.transforms.outputs import write_like
 
@@ -64,7 +64,10 @@ class SectionInferTask(BasicInferTask):
         image = data["image_path"]
         name = result_path(image, "mask", "").name
         # the server deletes the file when it was sent
-        handle, path = tempfile.mkstemp(suffix=data.get("result_extension") or name.removeprefix(f"{stem(image)}_mask"))
+        suffix = data.get("result_extension") or name.removeprefix(f"{stem(image)}_mask")
+        if suffix not in SUFFIXES or (suffix.startswith(".nii") and not stem(image) + suffix == Path(image).name):
+            raise ValueError(f"result_extension is {suffix!r}, expected .nrrd, .png, .tif or that of the image")
+        handle, path = tempfile.mkstemp(suffix=suffix)
         os.close(handle)
         write_like(path, data[self.output_label_key].cpu().numpy(), image)
         return path, data.get(self.output_json_key, {})
