@@ -146,7 +146,8 @@ class PreferDasApp(MONAILabelApp):
                 write_png(Path(folder) / "label.png", mask)
                 self.datastore().save_label(image_id, str(Path(folder) / "label.png"), DefaultLabelTag.FINAL, {})
         except ValueError as error:
-            self.datastore().remove_label(label_id, DefaultLabelTag.FINAL)
+            outlines.unlink()
+            self.datastore().refresh()  # it forgets the label
             raise HTTPException(400, str(error)) from None
         outlines.unlink()
 

@@ -65,6 +65,17 @@ class Server:
             form = {"params": (None, "{}"), "label": (label.name, file)}
             return requests.put(f"{self.url}/datastore/label?image={image}", files=form, timeout=60)
 
+    def remove_label(self, image: str) -> int:
+        """Remove a final label; returns how many are left, once the server has seen that the file is gone."""
+        before = self.get("/datastore/").json()["completed"]
+        assert requests.delete(f"{self.url}/datastore/label?id={image}&tag=final", timeout=60).status_code == 200
+        for _ in range(40):
+            left = self.get("/datastore/").json()["completed"]
+            if left < before:
+                break
+            time.sleep(0.25)
+        return left
+
     def wait_for(self, task: str) -> dict:
         """The state of a background task, when it has ended."""
         for _ in range(600):

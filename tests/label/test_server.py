@@ -115,10 +115,11 @@ def test_outlines_of_qupath_become_a_mask(server, tmp_path):
     rows = np.array(Image.open(tmp_path / "mask.png"))
     assert rows.shape == (HEIGHT, WIDTH)
     assert rows[15, 70] == 255 and rows[15, 50] == 0 and rows[30, 70] == 0
-    (tmp_path / "tiff_2.xml").write_text("no outlines")
-    response = server.put_label("tiff_2", tmp_path / "tiff_2.xml")
+    (tmp_path / "tif_1.xml").write_text("no outlines")
+    response = server.put_label("tif_1", tmp_path / "tif_1.xml")
     assert response.status_code == 400 and "outlines" in response.json()["detail"]
-    assert server.get("/datastore/").json()["completed"] == 0
+    assert server.get("/datastore/").json()["completed"] == 1
+    assert server.remove_label("tiff_2") == 0
 
 
 @pytest.mark.parametrize(
