@@ -159,7 +159,10 @@ def test_labels_and_clicks_are_what_training_learns_from(server, bundle_files, t
     Image.fromarray((label > 0).astype(np.uint8)).save(tmp_path / "png_0.png")
     response = server.put_label("png_0", tmp_path / "png_0.png")
     assert response.status_code == 200, response.text
-    assert server.get("/datastore/").json()["completed"] == 1
+    # as Slicer saves it: NRRD with a third axis
+    itk.imwrite(itk.image_from_array((label > 0).astype(np.uint8)[None]), str(tmp_path / "nrrd_3.nrrd"))
+    assert server.put_label("nrrd_3", tmp_path / "nrrd_3.nrrd").status_code == 200
+    assert server.get("/datastore/").json()["completed"] == 2
     before = server.mask("automatic", "png_0")
 
     assert server.post("/train/adapt", json={"max_epochs": 1, "device": "cpu"}).status_code == 200
@@ -168,12 +171,13 @@ def test_labels_and_clicks_are_what_training_learns_from(server, bundle_files, t
     trained = torch.load(server.studies / "prefer_das" / "adapted.pt", weights_only=True)
     start = torch.load(bundle_files[0], weights_only=True)
     assert any(not torch.equal(trained[name], start[name]) for name in start)
-    assert '"labels": 1' in "\n".join(task["details"])
+    given = json.loads((server.studies / "points.json").read_text())["points"]
+    assert f'"images": {len(IMAGES)}, "labels": 2, "clicked": {len(given)}' in "\n".join(task["details"])
 
     # the server has changed over to the new weights by itself, and serves only what has no label
     assert server.mask("automatic", "png_0").shape == before.shape
     assert "adapted.pt" in (server.studies.parent / "server.log").read_text()
-    assert server.post("/activelearning/disagreement", json={}).json()["id"] != "png_0"
+    assert server.post("/activelearning/disagreement", json={}).json()["id"] not in ("png_0", "nrrd_3")
 
 
 def test_a_label_of_another_size_is_refused(server, tmp_path):
