@@ -80,14 +80,16 @@ def test_methods(settings, tmp_path, caplog, method, regions, budget, judge):
     assert curves.Scalars("feedback/seconds")[0].value == sum(j.seconds for j in asked)
 
 
-def test_the_less_is_known_the_smaller_the_steps(in_root):
-    rates = {}
+def test_contours_are_followed_in_smaller_steps_and_few_answers_anchored_more(in_root):
+    rates, anchors = {}, {}
     for method in METHODS:
         config = ConfigParser()
         config.read_config(PREFER)
         config["method"], config["prefer_learning_rate"] = method, 1e-3
         rates[method] = config.get_parsed_content("learning_rate")
-    assert rates == pytest.approx({"lpo": 1e-3, "slpo": 3e-4, "upo": 1e-4, "image_dpo": 1e-3})
+        anchors[method] = config.get_parsed_content("loss_weights#anchor")
+    assert rates == pytest.approx({"lpo": 1e-3, "slpo": 1e-3, "upo": 1e-4, "image_dpo": 1e-3})
+    assert anchors == {"lpo": 1.0, "slpo": 5.0, "upo": 1.0, "image_dpo": 1.0}
 
 
 def test_rate_warms_up_over_the_first_epoch(in_root):
