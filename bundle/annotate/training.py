@@ -88,7 +88,7 @@ class Training:
         """Start a training.
 
         Args:
-            method: ``slpo`` follows the answers in smaller steps than ``lpo``.
+            method: ``slpo`` holds the mask more firmly than ``lpo`` where nobody judged.
 
         Raises:
             BusyError: one runs already.
