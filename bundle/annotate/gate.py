@@ -7,9 +7,9 @@ import json
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 Scope = MutableMapping[str, Any]
@@ -35,6 +35,18 @@ HEADERS = {
 FAILED = "the server failed at this request; its log says why"
 
 logger = logging.getLogger(__name__)
+
+
+class Bodies(NamedTuple):
+    """What a request may carry.
+
+    Attributes:
+        types: content types; an empty one lets in requests that name none.
+        largest: in bytes.
+    """
+
+    types: Collection[str] = ("application/json",)
+    largest: int = 1 << 18
 
 
 class RefusedError(Exception):
@@ -69,6 +81,11 @@ class Gate:
         rate: requests a second that one address may go on making.
         burst: requests that one address may make at once.
         clock: seconds, for tests.
+        hosts: names that the server answers to; None for the loopback's without a token, and any with one.
+        origins: pages of other sites, such as ``https://viewer.example``, whose requests are let in too.
+        public: paths that need no token.
+        bodies: by start of the path, where something else than JSON up to ``largest_body`` is taken; the first that
+            fits counts.
     """
 
     def __init__(
@@ -79,6 +96,10 @@ class Gate:
         rate: float = 100.0,
         burst: int = 300,
         clock: Callable[[], float] = time.monotonic,
+        hosts: Collection[str] | None = None,
+        origins: Collection[str] = (),
+        public: Collection[str] = (),
+        bodies: Mapping[str, Bodies] | None = None,
     ) -> None:
         self.app = app
         self.token = token
@@ -86,6 +107,10 @@ class Gate:
         self.rate = rate
         self.burst = burst
         self.clock = clock
+        self.hosts = LOOPBACK if hosts is None and token is None else hosts
+        self.origins = origins
+        self.public = public
+        self.bodies = dict(bodies or {})
         self.allowances: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -133,11 +158,11 @@ class Gate:
             raise RefusedError(429, f"more than {self.rate:g} requests a second; try again a little later")
 
     def _check_host(self, scope: Scope) -> None:
-        if self.token is None and host_of(header(scope, "host")) not in LOOPBACK:
-            raise RefusedError(421, "this server answers as 127.0.0.1 or localhost only")
+        if self.hosts is not None and host_of(header(scope, "host")) not in self.hosts:
+            raise RefusedError(421, f"this server answers as {' or '.join(self.hosts)} only")
 
     def _check_token(self, scope: Scope) -> None:
-        if self.token is None:
+        if self.token is None or scope["path"] in self.public:
             return
         asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
         given = (asked, header(scope, "authorization").removeprefix("token "), cookie_of(scope))
@@ -150,23 +175,29 @@ class Gate:
         if scope["method"] in ("GET", "HEAD"):
             return
         origin = header(scope, "origin")
-        if origin and urlsplit(origin).netloc != header(scope, "host"):
+        if origin and origin not in self.origins and urlsplit(origin).netloc != header(scope, "host"):
             raise RefusedError(403, "requests from pages of other sites are not answered")
-        if header(scope, "content-type").partition(";")[0].strip().lower() != "application/json":
-            raise RefusedError(415, "send JSON (content-type: application/json)")
+        types = self._bodies(scope).types
+        if header(scope, "content-type").partition(";")[0].strip().lower() not in types:
+            raise RefusedError(415, f"send {' or '.join(filter(None, types))} (content-type)")
+
+    def _bodies(self, scope: Scope) -> Bodies:
+        fitting = (bodies for start, bodies in self.bodies.items() if scope["path"].startswith(start))
+        return next(fitting, Bodies(largest=self.largest_body))
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
         told = header(scope, "content-length")
-        if told and (not told.isdigit() or int(told) > self.largest_body):
-            raise RefusedError(413, f"more than {self.largest_body} bytes")
+        largest = self._bodies(scope).largest
+        if told and (not told.isdigit() or int(told) > largest):
+            raise RefusedError(413, f"more than {largest} bytes")
         body = bytearray()
         while True:
             message = await receive()
             if message["type"] != "http.request":
                 raise RefusedError(400, "the request broke off")
             body += message.get("body", b"")
-            if len(body) > self.largest_body:
-                raise RefusedError(413, f"more than {self.largest_body} bytes")
+            if len(body) > largest:
+                raise RefusedError(413, f"more than {largest} bytes")
             if not message.get("more_body", False):
                 return bytes(body)
 
