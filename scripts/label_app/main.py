@@ -1,12 +1,10 @@
-"""A MONAI Label app around the bundle.
-
-.venv-label/bin/python -m monailabel.main start_server --app scripts/label_app --studies STUDIES --host 127.0.0.1
-"""
+"""A MONAI Label app around the bundle; ``scripts/label_server.py`` serves it."""
 
 from __future__ import annotations
 
 import json
 import math
+import reprlib
 import sys
 import tempfile
 from pathlib import Path
@@ -17,12 +15,13 @@ sys.path.insert(0, str(ROOT))
 
 from fastapi import HTTPException  # noqa: E402
 from lib.adaptation import AdaptationTask  # noqa: E402
+from lib.devices import chosen_device  # noqa: E402
 from lib.disagreement import Disagreement, DisagreementScoring, MostDisagreement  # noqa: E402
 from lib.outlines import mask_of_outlines  # noqa: E402
-from lib.sections import SectionInferTask  # noqa: E402
+from lib.sections import SectionInferTask, result_suffix  # noqa: E402
+from lib.studies import Studies  # noqa: E402
 from monai.bundle import ConfigParser  # noqa: E402
 from monailabel.config import settings  # noqa: E402
-from monailabel.datastore.local import LocalDatastore  # noqa: E402
 from monailabel.interfaces.app import MONAILabelApp  # noqa: E402
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag  # noqa: E402
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType  # noqa: E402
@@ -35,6 +34,10 @@ from bundle.data.points import Clicks, check_inside, read_points, write_points  
 from bundle.errors import DataError  # noqa: E402
 from bundle.handlers.weights import load_matching, read_state  # noqa: E402
 
+CLICKS = ("foreground", "background")
+REGION = ("output", "region", "location", "size", "min_poly_area")
+"""Of a request of QuPath: where outlines are wanted, and in which form."""
+FARTHEST = 1 << 31
 POINTS_FILE = "points.json"
 WORK = "prefer_das"
 """In the studies folder: the clicks that were given, and what was learnt and computed from these studies."""
@@ -81,7 +84,7 @@ class PreferDasApp(MONAILabelApp):
 
     def init_datastore(self) -> Datastore:
         """The studies folder, with all formats that the bundle reads."""
-        return LocalDatastore(
+        return Studies(
             self.studies,
             extensions=[f"*{suffix}" for suffix in SUFFIXES],
             auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
@@ -108,18 +111,26 @@ class PreferDasApp(MONAILabelApp):
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """Segment an image, and keep the clicks of the request for training, in place of earlier ones.
 
+        Of the request only what is named here reaches MONAI Label, which would also read other files, write labels or
+        set its log's level as asked.
+
         Raises:
-            HTTPException: 404 for an unknown image, 400 for clicks or an image that cannot be used.
+            HTTPException: 404 for an unknown image or model, 400 for another value that cannot be used.
         """
-        known = datastore or self.datastore()
-        path = str(known.get_image_uri(request["image"])) or request["image"]
-        if not Path(path).is_file():
-            raise HTTPException(404, f"{request['image']}: no such image in the studies")
+        image, model = request.get("image"), request.get("model")
+        path = str((datastore or self.datastore()).get_image_uri(image)) if isinstance(image, str) else ""
+        if not path or not Path(path).is_file():
+            raise HTTPException(404, f"{reprlib.repr(image)}: no such image in the studies")
+        if not isinstance(model, str) or model not in self._infers:
+            raise HTTPException(404, f"{reprlib.repr(model)}: no such model, expected {' or '.join(self._infers)}")
         try:
             clicks = read_clicks(request)
             check_inside("request", Path(path).name, clicks.points, read_header(path).size)
-            result = super().infer(request, datastore)
-            if clicks.points and path != request["image"]:
+            kept = {name: request[name] for name in (*CLICKS, *REGION) if name in request}
+            kept["device"] = chosen_device(request.get("device"))
+            kept["result_extension"] = result_suffix(path, request.get("result_extension"))
+            result = super().infer({**kept, "model": model, "image": path}, datastore)
+            if clicks.points:
                 self.save_clicks(path, clicks)
         except ValueError as error:
             raise HTTPException(400, str(error)) from None
@@ -128,7 +139,25 @@ class PreferDasApp(MONAILabelApp):
     def infer_wsi(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """QuPath's way in. The section is segmented as a whole, and outlines of the asked region are given back."""
         region = [*request.get("location", (0, 0)), *request.get("size", (0, 0))]
+        if len(region) != 4 or not all(type(number) is int for number in region):
+            raise HTTPException(
+                400, f"location and size are {reprlib.repr(region)}, expected [x, y] and [width, height]"
+            )
         return self.infer({**request, "region": region, "location": [0, 0], "size": [0, 0]}, datastore)
+
+    def check_training(self, model: str, request: dict[str, Any]) -> None:
+        """Refuse a wrong request before a process is started for it.
+
+        Raises:
+            DataError: a value is of another type, or out of range.
+        """
+        self._trainers[model].asked(request)
+
+    def async_scoring(self, method: str | None, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Score; in the process of a training at once, where MONAI Label would ask the server, which needs a token."""
+        if self._server_mode:
+            return dict(super().async_scoring(method, params) or {})
+        return {name: self.scoring({"method": name}) for name in self._scoring_methods}
 
     def on_save_label(self, image_id: str, label_id: str) -> None:
         """Turn the outlines that QuPath saves into a mask, which training and other viewers read.
@@ -171,12 +200,14 @@ def read_clicks(request: dict[str, Any]) -> Clicks:
         DataError: a click is something else.
     """
     found = Clicks([], [])
-    for name, label in (("foreground", 1), ("background", 0)):
-        for point in request.get(name) or []:
-            try:
-                x, y = (math.floor(float(number)) for number in point[:2])
-            except (TypeError, ValueError, OverflowError):
-                raise DataError(f"{name} click {point!r}; expected [x, y] in pixels") from None
-            found.points.append([x, y])
+    for name, label in zip(CLICKS, (1, 0), strict=True):
+        given = [] if request.get(name) is None else request[name]
+        if not isinstance(given, list):
+            raise DataError(f"{name} is {reprlib.repr(given)}, expected a list of clicks [x, y] in pixels")
+        for point in given:
+            numbers = point[:2] if isinstance(point, list) else []
+            if len(numbers) < 2 or not all(type(n) in (int, float) and abs(n) < FARTHEST for n in numbers):
+                raise DataError(f"{name} click {reprlib.repr(point)}; expected [x, y] in pixels")
+            found.points.append([math.floor(number) for number in numbers])
             found.labels.append(label)
     return found

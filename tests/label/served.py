@@ -21,11 +21,12 @@ from torch.nn import functional as F
 
 from bundle.data.synthetic import generate_image
 from bundle.data.synthetic_style import STYLES
-from tests.integration.commands import TINY
+from tests.integration.commands import ROOT, TINY
 
 WIDTH, HEIGHT = 88, 56
 RADIUS = 5
 START_SECONDS = 180
+TOKEN = "correct-horse-battery-staple"
 
 
 class Server:
@@ -34,24 +35,31 @@ class Server:
     Args:
         url: its address.
         studies: its folder of images.
+        token: what requests carry, if anything.
     """
 
-    def __init__(self, url: str, studies: Path) -> None:
+    def __init__(self, url: str, studies: Path, token: str | None = None) -> None:
         self.url = url
         self.studies = studies
+        self.session = requests.Session()
+        if token:
+            self.session.headers["authorization"] = f"token {token}"
+
+    def ask(self, method: str, path: str, **options):
+        return self.session.request(method, self.url + path, **{"timeout": 300, **options})
 
     def get(self, path: str, **options):
-        return requests.get(self.url + path, timeout=60, **options)
+        return self.ask("GET", path, **options)
 
     def post(self, path: str, **options):
-        return requests.post(self.url + path, timeout=300, **options)
+        return self.ask("POST", path, **options)
 
-    def infer(self, model: str, image: str, **params):
+    def infer(self, model: str, image: str, /, **params):
         """The response to a request for a mask."""
         form = {"params": (None, json.dumps(params))}
         return self.post(f"/infer/{model}?image={image}&output=image", files=form)
 
-    def mask(self, model: str, image: str, **params) -> np.ndarray:
+    def mask(self, model: str, image: str, /, **params) -> np.ndarray:
         """Mask (rows, columns) of a response that must be good."""
         response = self.infer(model, image, **params)
         assert response.status_code == 200, response.text
@@ -63,12 +71,12 @@ class Server:
     def put_label(self, image: str, label: Path):
         with label.open("rb") as file:
             form = {"params": (None, "{}"), "label": (label.name, file)}
-            return requests.put(f"{self.url}/datastore/label?image={image}", files=form, timeout=60)
+            return self.ask("PUT", f"/datastore/label?image={image}", files=form)
 
     def remove_label(self, image: str) -> int:
         """Remove a final label; returns how many are left, once the server has seen that the file is gone."""
         before = self.get("/datastore/").json()["completed"]
-        assert requests.delete(f"{self.url}/datastore/label?id={image}&tag=final", timeout=60).status_code == 200
+        assert self.ask("DELETE", f"/datastore/label?id={image}&tag=final").status_code == 200
         for _ in range(40):
             left = self.get("/datastore/").json()["completed"]
             if left < before:
@@ -87,21 +95,36 @@ class Server:
 
 
 @contextmanager
-def serving(app: Path, studies: Path, log: Path, *conf: str):
-    """Start a server, and stop it and all that it started in the end."""
+def serving(studies: Path, log: Path, *options: str):
+    """Start our server, and stop it and all that it started in the end."""
+    command = [sys.executable, str(ROOT / "scripts" / "label_server.py"), "--studies", str(studies), *options]
+    with running([*command, "--token", TOKEN], studies, log, TOKEN) as server:
+        yield server
+
+
+@contextmanager
+def serving_with_stock_server(app: Path, studies: Path, log: Path, *conf: str):
+    """Start MONAI Label's own server with an app."""
+    options = [part for i in range(0, len(conf), 2) for part in ("--conf", *conf[i : i + 2])]
+    command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(app), "--studies", str(studies)]
+    with running([*command, "--host", "127.0.0.1", *options], studies, log) as server:
+        yield server
+
+
+@contextmanager
+def running(command: list[str], studies: Path, log: Path, token: str | None = None):
+    """Run a server on a free port while the block runs."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    options = [part for i in range(0, len(conf), 2) for part in ("--conf", *conf[i : i + 2])]
-    command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(app)]
-    command += ["--studies", str(studies), "--host", "127.0.0.1", "--port", str(port), *options]
+    command = [*command, "--port", str(port)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with log.open("w") as out:
         process = subprocess.Popen(
             command, cwd=log.parent, env=environment, stdout=out, stderr=out, start_new_session=True
         )
     try:
-        server = Server(f"http://127.0.0.1:{port}", studies)
+        server = Server(f"http://127.0.0.1:{port}", studies, token)
         for _ in range(2 * START_SECONDS):
             assert process.poll() is None, log.read_text()[-3000:]
             try:

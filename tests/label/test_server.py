@@ -19,27 +19,10 @@ from scipy.ndimage import binary_dilation
 
 from bundle.data.synthetic import generate_image
 from bundle.data.synthetic_style import STYLES
-from tests.conftest import write_domain
 from tests.integration.commands import ROOT
-from tests.label.served import HEIGHT, RADIUS, WIDTH, fit_to_clicks, serving, write_overlay, write_studies
+from tests.label.served import HEIGHT, RADIUS, WIDTH, serving, serving_with_stock_server, write_studies
 
-APP = ROOT / "scripts" / "label_app"
 IMAGES = ["png_0", "tif_1", "tiff_2", "nrrd_3", "png_4"]
-
-
-@pytest.fixture(scope="module")
-def bundle_files(tmp_path_factory):
-    """A checkpoint of a small network, and the overlay that describes it."""
-    folder = tmp_path_factory.mktemp("bundle")
-    source = write_domain(folder / "source", 0, 90)
-    overlay = write_overlay(folder / "tiny.json", source, folder / "start.pt")
-    config = ConfigParser()
-    config.read_config([str(ROOT / "configs" / "inference.json"), str(overlay)])
-    torch.manual_seed(0)
-    network = config.get_parsed_content("network_def")
-    fit_to_clicks(network)
-    torch.save(network.state_dict(), folder / "start.pt")
-    return folder / "start.pt", overlay
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +30,8 @@ def server(bundle_files, tmp_path_factory):
     folder = tmp_path_factory.mktemp("label")
     studies = write_studies(folder / "studies")
     checkpoint, overlay = bundle_files
-    with serving(APP, studies, folder / "server.log", "config", str(overlay), "checkpoint", str(checkpoint)) as server:
+    options = ("--config", str(overlay), "--checkpoint", str(checkpoint))
+    with serving(studies, folder / "server.log", *options) as server:
         yield server
 
 
@@ -182,11 +166,9 @@ def test_labels_and_clicks_are_what_training_learns_from(server, bundle_files, t
 
 def test_a_label_of_another_size_is_refused(server, tmp_path):
     Image.fromarray(np.zeros((HEIGHT + 1, WIDTH), np.uint8)).save(tmp_path / "tif_1.png")
-    server.put_label("tif_1", tmp_path / "tif_1.png")
-    server.post("/train/adapt", json={"max_epochs": 1, "device": "cpu"})
-    task = server.wait_for("train")
-    assert task["status"] == "ERROR"
-    assert "its image is" in "\n".join(task["details"])
+    response = server.put_label("tif_1", tmp_path / "tif_1.png")
+    assert response.status_code == 400 and "its image is" in response.json()["detail"]
+    assert server.get("/datastore/label?label=tif_1&tag=final").status_code == 404
 
 
 def test_the_bundle_works_in_the_stock_app(bundle_files, tmp_path):
@@ -206,7 +188,7 @@ def test_the_bundle_works_in_the_stock_app(bundle_files, tmp_path):
     shutil.copy(ROOT / "configs" / "metadata.json", root / "configs")
     studies = write_studies(tmp_path / "studies")
     conf = ("models", "prefer_das_deepgrow", "zoo_source", "local")
-    with serving(app, studies, tmp_path / "server.log", *conf) as server:
+    with serving_with_stock_server(app, studies, tmp_path / "server.log", *conf) as server:
         assert server.get("/info/").json()["models"]["prefer_das_deepgrow"]["type"] == "deepgrow"
         for image in ("png_0", "tif_1", "nrrd_3"):
             before = server.mask("prefer_das_deepgrow", image)

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import monai.bundle
+import torch
 from monai.bundle import ConfigParser
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
-from monailabel.utils.others.generic import device_list, name_to_device
 
 from bundle.data.annotated import annotated_items
 from bundle.data.points import Clicks
 from bundle.errors import DataError
+from lib.devices import chosen_device, devices
+
+MOST_EPOCHS = 10_000
+
+
+class Asked(NamedTuple):
+    """What a request says of a training.
+
+    Attributes:
+        device: a name of :func:`lib.devices.devices`.
+        max_epochs: 1 to ``MOST_EPOCHS``.
+        pretrained: start from the weights that are served, rather than from those that the server was started with.
+    """
+
+    device: str
+    max_epochs: int
+    pretrained: bool
 
 
 class AdaptationTask(TrainTask):
@@ -52,15 +70,34 @@ class AdaptationTask(TrainTask):
 
     def config(self) -> dict[str, Any]:
         """What a request may say; viewers show it."""
-        return {"device": device_list(), "max_epochs": self.parser.get_parsed_content("max_epochs"), "pretrained": True}
+        return {"device": devices(), "max_epochs": self.parser.get_parsed_content("max_epochs"), "pretrained": True}
 
-    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
-        """Train. ``pretrained`` false starts from the weights that the server was started with.
+    def asked(self, request: dict[str, Any]) -> Asked:
+        """Read a request; the rest of it is not looked at.
 
         Raises:
-            DataError: there is neither a label nor a click, or one of them cannot be used.
+            DataError: a value is of another type, or out of range.
         """
-        images = sorted(datastore.get_image_uri(image) for image in datastore.list_images())
+        given = {**self.config(), **request}
+        device, epochs, pretrained = chosen_device(given["device"]), given["max_epochs"], given["pretrained"]
+        if type(epochs) is not int or not 1 <= epochs <= MOST_EPOCHS:  # True is an int, too
+            raise DataError(f"max_epochs is {reprlib.repr(epochs)}, expected a whole number from 1 to {MOST_EPOCHS}")
+        if not isinstance(pretrained, bool):
+            raise DataError(f"pretrained is {reprlib.repr(pretrained)}, expected true or false")
+        return Asked(device, epochs, pretrained)
+
+    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
+        """Train.
+
+        Whatever a request or a name of a file says goes to the bundle as an object that its parser leaves alone: it
+        runs texts that begin with ``$`` and rewrites others that hold ``@#`` or ``::``, in lists and dicts as well,
+        but looks into no tuple and no path.
+
+        Raises:
+            DataError: the request is wrong, there is neither a label nor a click, or one of them cannot be used.
+        """
+        asked = self.asked(request)
+        images = sorted(filter(None, (datastore.get_image_uri(image) for image in datastore.list_images())))
         labels = {entry["image"]: entry["label"] for entry in datastore.datalist()}
         clicks = self.clicks()
         if not labels and not clicks:
@@ -70,16 +107,15 @@ class AdaptationTask(TrainTask):
         source = self.parser.get_parsed_content("source#data")
         repeats = math.ceil(len(source) / len(labelled)) if labelled else 0
         found = [path for path in self.weights if path.is_file()]
-        device = name_to_device(request.get("device", "cuda"))
         overrides = {
             "bundle_root": str(self.root),
-            "device": f"$torch.device('{device}')",
-            "max_epochs": int(request.get("max_epochs", self.config()["max_epochs"])),
-            "init_checkpoint": str(found[-1] if request.get("pretrained", True) else found[0]),
-            "checkpoint": str(self.trained),
-            "work_dir": str(self.trained.parent),
-            "train#dataset#data": targets,
-            "source#data": source + labelled * repeats,
+            "device": torch.device(asked.device),
+            "max_epochs": asked.max_epochs,
+            "init_checkpoint": found[-1] if asked.pretrained else found[0],
+            "checkpoint": self.trained,
+            "work_dir": self.trained.parent,
+            "train#dataset#data": tuple(targets),
+            "source#data": (*source, *labelled * repeats),
             "source#dataset#hash_as_key": True,  # repeated items are cached once
         }
         # False leaves the server's logging as it is

@@ -32,8 +32,10 @@ def mask_of_outlines(path: str | Path, size: tuple[int, int], classes: Collectio
         for annotation in ElementTree.parse(path).iter("Annotation"):
             if annotation.get("Name", "").lower() in classes:
                 corners = [(float(c.get("X", "")), float(c.get("Y", ""))) for c in annotation.iter("Coordinate")]
+                if not np.isfinite(corners).all():
+                    raise ValueError("a corner is not finite")
                 xs, ys = np.array(corners).reshape(-1, 2).T
                 mask[polygon(xs, ys, shape=size)] = 255
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # LookupError: an unknown encoding
         raise DataError(f"{path}: cannot be read as outlines ({error})") from None
     return mask

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import reprlib
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,9 @@ from monailabel.transform.writer import PolygonWriter
 from bundle import keys as K
 from bundle.data.image_files import SUFFIXES, stem
 from bundle.data.inputs import result_path
+from bundle.errors import DataError
 from bundle.transforms.outputs import write_like
+from lib.devices import devices
 
 
 class SectionInferTask(BasicInferTask):
@@ -41,6 +44,7 @@ class SectionInferTask(BasicInferTask):
             description="mitochondria in 2D electron microscopy, with or without clicks",
         )
         self.parser = config
+        self._config["device"] = devices()
 
     def pre_transforms(self, data: Any = None) -> Sequence[Callable]:
         """Those of the configuration; clicks stand in the request under their names there."""
@@ -62,15 +66,27 @@ class SectionInferTask(BasicInferTask):
         if data.get("output"):
             return PolygonWriter(label=self.output_label_key, json=self.output_json_key)(data)
         image = data["image_path"]
-        name = result_path(image, "mask", "").name
         # the server deletes the file when it was sent
-        suffix = data.get("result_extension") or name.removeprefix(f"{stem(image)}_mask")
-        if suffix not in SUFFIXES or (suffix.startswith(".nii") and not stem(image) + suffix == Path(image).name):
-            raise ValueError(f"result_extension is {suffix!r}, expected .nrrd, .png, .tif or that of the image")
-        handle, path = tempfile.mkstemp(suffix=suffix)
+        handle, path = tempfile.mkstemp(suffix=result_suffix(image, data.get("result_extension")))
         os.close(handle)
         write_like(path, data[self.output_label_key].cpu().numpy(), image)
         return path, data.get(self.output_json_key, {})
+
+
+def result_suffix(image: str, asked: Any) -> str:
+    """The suffix of the file of a mask.
+
+    Args:
+        image: path of its image.
+        asked: ``result_extension`` of a request; None or empty for that of the image.
+
+    Raises:
+        DataError: it is none that a mask of this image can be written as.
+    """
+    suffix = asked or result_path(image, "mask", "").name.removeprefix(f"{stem(image)}_mask")
+    if suffix not in SUFFIXES or (suffix.startswith(".nii") and not stem(image) + suffix == Path(image).name):
+        raise DataError(f"result_extension is {reprlib.repr(suffix)}, expected .nrrd, .png, .tif or that of the image")
+    return str(suffix)
 
 
 def keep_region(data: dict[str, Any]) -> dict[str, Any]:
@@ -78,6 +94,6 @@ def keep_region(data: dict[str, Any]) -> dict[str, Any]:
     x, y, width, height = data.get("region", (0, 0, 0, 0))
     if width and height:
         inside = data[K.PRED].new_zeros(data[K.PRED].shape)
-        inside[max(x, 0) : x + width, max(y, 0) : y + height] = 1
+        inside[max(x, 0) : max(x + width, 0), max(y, 0) : max(y + height, 0)] = 1
         data[K.PRED] = data[K.PRED] * inside
     return data

@@ -1,0 +1,71 @@
+"""The training of MONAI Label, as far as it needs no server."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("monailabel", reason="MONAI Label has an environment of its own: make label-test")
+
+import torch
+
+from bundle.data.points import Clicks
+from bundle.errors import DataError
+from tests.integration.commands import ROOT
+from tests.label.served import write_studies
+
+ODD = ["a::b", "$__import__('os').abort()", "@##x", "%y", "@source#data"]
+
+
+@pytest.fixture
+def app(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts" / "label_app")
+    for name in [name for name in sys.modules if name == "lib" or name.startswith("lib.")]:
+        monkeypatch.delitem(sys.modules, name)
+    import lib.adaptation
+    import lib.devices
+
+    return SimpleNamespace(adaptation=lib.adaptation, devices=lib.devices)
+
+
+@pytest.fixture
+def task(app, bundle_files, tmp_path):
+    checkpoint, overlay = bundle_files
+    files = [str(ROOT / "configs" / "train.json"), str(overlay)]
+    given = {str(tmp_path / "@#studies::" / f"{ODD[0]}.nrrd"): Clicks([[40, 20]], [1])}
+    return app.adaptation.AdaptationTask(ROOT, files, [checkpoint], tmp_path / "@#out::" / "adapted.pt", lambda: given)
+
+
+def test_names_of_files_are_no_configuration(task, tmp_path):
+    """The parser would rewrite or run them; the folder of the studies is named like that as well."""
+    studies = write_studies(tmp_path / "@#studies::")
+    for path, name in zip(sorted(studies.glob("*.*")), ODD, strict=True):
+        path.rename(studies / (name + path.suffix))
+    images = {path.name: str(path) for path in studies.iterdir()}
+    store = SimpleNamespace(list_images=lambda: list(images), get_image_uri=images.get, datalist=lambda: [])
+    assert task({"device": "cpu", "max_epochs": 1}, store)["clicked"] == 1
+    assert torch.load(tmp_path / "@#out::" / "adapted.pt", weights_only=True)
+
+
+def test_values_of_a_request_are_checked(task):
+    assert task.asked({"device": ["cpu"], "max_epochs": 3, "pretrained": False}) == ("cpu", 3, False)
+    assert task.asked({"anything": "else"})[1:] == (1, True)
+    for wrong in (
+        {"device": "$x"},
+        {"max_epochs": "1"},
+        {"max_epochs": True},
+        {"max_epochs": 10**6},
+        {"pretrained": 1},
+    ):
+        with pytest.raises(DataError, match=next(iter(wrong))):
+            task.asked(wrong)
+
+
+@pytest.mark.parametrize("count, expected", [(0, ["cpu"]), (2, ["cuda", "cuda:0", "cuda:1", "cpu"])])
+def test_devices_are_those_that_exist(app, monkeypatch, count, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    assert app.devices.devices() == expected
+    assert app.devices.chosen_device(None) == expected[0]
+    with pytest.raises(DataError, match=r"device is 'cuda:2', expected"):
+        app.devices.chosen_device("cuda:2")
