@@ -18,7 +18,7 @@ DEMO = --run $(RUN) --seed $(SEED) --pixel-size $(PIXEL_SIZE) \
 CHECKPOINT ?= models/adapted.pt
 PORT ?= 8000
 
-.PHONY: demo test lint bench annotate browser-test label label-test
+.PHONY: demo test lint bench annotate browser-test label label-serve label-test
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py $(DEMO)
@@ -47,6 +47,10 @@ browser-test: $(INSTALLED)
 
 # MONAI Label in an environment of its own, for it holds numpy below 2
 label: $(LABEL_INSTALLED)
+
+# make label-serve STUDIES=data/studies [CHECKPOINT=models/adapted.pt] [CONFIG=configs/presets/cpu.json] [PORT=8000]
+label-serve: $(LABEL_INSTALLED)
+	$(LABEL_VENV)/bin/python -m scripts.label_server --studies $(STUDIES) --checkpoint $(CHECKPOINT) --port $(PORT) $(if $(CONFIG),--config $(CONFIG))
 
 label-test: $(LABEL_INSTALLED)
 	$(LABEL_VENV)/bin/python -m pytest tests/label

@@ -386,7 +386,6 @@ def outlines(number: str) -> bytes:
     [
         ("x.png", b"no image"),
         ("x.nii.gz", b"\x1f\x8b" + b"\0" * 40),
-        ("x.nrrd", b"NRRD0004\ntype: uint8\ndimension: 2\nsizes: 88 56\nencoding: raw\ndata file: /etc/passwd\n\n"),
         ("x.mhd", b"NDims = 2\nDimSize = 88 56\nElementType = MET_UCHAR\nElementDataFile = /etc/passwd\n"),
         ("x.png", b""),
         ("x.xml", b"<?xml version='1.0' encoding='what'?><a/>"),
@@ -403,8 +402,7 @@ def test_a_label_must_be_an_image_or_outlines(server, name, content):
 def test_outlines_do_not_read_files(server):
     content = b"<!DOCTYPE a [<!ENTITY b SYSTEM 'file:///etc/passwd'>]><a><Annotation Name='&b;'/></a>"
     answer = server.ask("PUT", "/datastore/label?image=png_0", files={**form(), "label": ("x.xml", content)})
-    assert "root:" not in answer.text
-    server.remove_label("png_0")
+    assert "root:" not in refused(answer)
 
 
 # ---- other sites, other machines

@@ -69,9 +69,10 @@ class Studies(LocalDatastore):
             raise HTTPException(404, f"{image_id}: no such image in the studies")
         suffix = self._to_id(Path(label_filename).name)[1]
         if label_tag not in TAGS or not self._is_known(suffix):
-            raise HTTPException(400, f"a label {suffix} of tag {label_tag} is not taken; see docs/label.md")
-        folder = Path(self._datastore.label_path(label_tag))
-        if folder.resolve() != Path(self._datastore_path).resolve() / "labels" / label_tag:
+            raise HTTPException(400, f"a label {suffix} of tag {label_tag} is not taken, expected {' or '.join(TAGS)}")
+        tag = DefaultLabelTag(label_tag).value  # a path would be made of its member's name
+        folder = Path(self._datastore.label_path(tag))
+        if folder.resolve() != Path(self._datastore_path).resolve() / "labels" / tag:
             raise HTTPException(400, f"{folder}: is a link to elsewhere; put a folder in its place")
         path = folder / self._filename(image_id, suffix)
         if path.is_symlink():
