@@ -1,7 +1,11 @@
-PYTHON ?= python3.11
+# the newest that is there; or name one: make test PYTHON=/usr/bin/python3.12
+PYTHON ?= $(shell for v in 3.13 3.12 3.11; do python$$v -c "" 2>/dev/null && echo python$$v && break; done)
+FOUND_PYTHON = $(or $(PYTHON),$(error there is no Python from 3.11 to 3.13; install one, or name it: make PYTHON=/path/to/python))
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# MONAI Label imports distutils, which Python 3.12 no longer has
+LABEL_PYTHON ?= python3.11
 LABEL_VENV := .venv-label
 LABEL_INSTALLED := $(LABEL_VENV)/.installed
 
@@ -56,15 +60,15 @@ label-test: $(LABEL_INSTALLED)
 	$(LABEL_VENV)/bin/python -m pytest tests/label
 
 # torch first: of the packages that want it, some would pull a larger build.
-$(INSTALLED): pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet "torch>=2.8,<2.14"
-	$(BIN)/pip install --quiet ".[dev]"
+$(INSTALLED): pyproject.toml constraints.txt
+	$(FOUND_PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -c constraints.txt torch
+	$(BIN)/pip install --quiet -c constraints.txt ".[dev]"
 	touch $@
 
 # See the extra `label`. The stub is found behind what is installed, so a torchvision that is there is used.
 $(LABEL_INSTALLED): pyproject.toml
-	$(PYTHON) -m venv $(LABEL_VENV)
+	$(LABEL_PYTHON) -m venv $(LABEL_VENV)
 	$(LABEL_VENV)/bin/pip install --quiet "torch>=2.8,<2.14"
 	$(LABEL_VENV)/bin/pip install --quiet ".[label]"
 	$(LABEL_VENV)/bin/pip install --quiet --no-deps monailabel==0.8.5 pydicom-seg==0.4.1
