@@ -31,6 +31,9 @@ from bundle.handlers.weights import load_matching, read_state  # noqa: E402
 from bundle.preferences.store import JudgementStore  # noqa: E402
 from bundle.preflight import explain  # noqa: E402
 
+PATIENCE = 5.0
+"""Seconds for which a request waits while another program holds the store."""
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -56,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def open_clicker(options: argparse.Namespace) -> Clicker:
+def open_clicker(options: argparse.Namespace, store: JudgementStore) -> Clicker:
     """Network, inferer and preprocessing as ``configs/inference.json`` says, on the images of the domain folder."""
     read_datalist(options.data)
     if not options.checkpoint.is_file():
@@ -76,6 +79,7 @@ def open_clicker(options: argparse.Namespace) -> Clicker:
         options.data,
         options.split,
         options.points,
+        store,
         load,
         network.eval(),
         config.get_parsed_content("inferer"),
@@ -123,9 +127,9 @@ def main(arguments: list[str] | None = None) -> int:
     token = options.token or (None if local else secrets.token_urlsafe(24))
     try:
         listener = listen(options.host, options.port)
-        clicker = open_clicker(options)
         options.store.parent.mkdir(parents=True, exist_ok=True)
-        store = JudgementStore(options.store)
+        store = JudgementStore(options.store, wait=PATIENCE)
+        clicker = open_clicker(options, store)
     except Exception as error:
         line = explain(error)
         if line is None:

@@ -6,6 +6,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from skimage.measure import find_contours
 from bundle.errors import DataError
 from bundle.preferences.annotators import distinct
 from bundle.preferences.candidate_files import CandidateSet, file_sha256, read_candidates
-from bundle.preferences.regions import split_regions
+from bundle.preferences.regions import region_box, split_regions
 from bundle.preferences.store import Judgement, JudgementStore, Question, check_fresh
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
@@ -184,12 +185,14 @@ class Ballot:
         try:
             made = self._candidates(file)
             images = {image: file_sha256(image) for image in {question.image for question in questions}}
-        except DataError as error:
+        except (DataError, OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
             return [str(error)] * len(questions)
         found: list[str | None] = []
+        split = cache(lambda regions: split_regions(regions, made.masks))
         for question in questions:
             try:
                 check_fresh(question, made, images[question.image])
+                check_region(question, split(question.regions))
                 found.append(None)
             except DataError as error:
                 found.append(str(error))
@@ -219,6 +222,24 @@ class Ballot:
         if len(self._read) > KEPT:
             self._read.popitem(last=False)
         return made
+
+
+def check_region(question: Question, region_map: np.ndarray) -> None:
+    """Refuse a question whose region its image does not have, as a record from elsewhere may say.
+
+    Args:
+        question: the question.
+        region_map: (X,Y) int, the number of the region that holds a pixel.
+
+    Raises:
+        DataError: there is no such region, or it lies elsewhere.
+    """
+    region = region_map == question.index
+    if not region.any() or region_box(region) != question.box:
+        raise DataError(
+            f"{question.candidates_file}: region {question.index} of {question.regions} is not at "
+            f"{list(question.box)}; make the questions again"
+        )
 
 
 def stamp(file: str) -> Stamp:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,17 +16,23 @@ import torch
 from PIL import Image
 
 from bundle import keys as K
+from bundle.annotate.ballot import person
 from bundle.data.domains import DATALIST, SPLITS, read_datalist
 from bundle.data.image_files import read_header, stem
-from bundle.data.points import Clicks, PointsFile, read_points, write_points
+from bundle.data.points import Clicks
 from bundle.errors import DataError
 from bundle.handlers.weights import load_matching, read_state
 from bundle.inferers import ClickSession, PromptedSlidingWindowInferer
 from bundle.networks.promptable_segmenter import PromptableSegmenter
+from bundle.preferences.click_records import ImageClicks
+from bundle.preferences.saved_clicks import ExportError, SavedClicks, as_pixels
+from bundle.preferences.store import JudgementStore
 from bundle.transforms.clicks import click_channels
 
 Which = Literal["start", "trained"]
 """The network that the server was started with, and the one that was trained from the page."""
+
+logger = logging.getLogger(__name__)
 
 
 class Clicker:
@@ -34,7 +41,9 @@ class Clicker:
     Args:
         folder: domain folder; images that lie outside of it are refused.
         split: ``training``, ``validation`` or ``test``.
-        points: points file, in the folder; made when clicks are first saved.
+        points: points file, in the folder, to which clicks are exported; made when clicks are first saved. What it
+            holds and the store does not is imported, see :class:`bundle.preferences.saved_clicks.SavedClicks`.
+        store: where clicks are kept.
         load: reads and normalises an image, to (1,X,Y).
         network: the network, in evaluation mode.
         inferer: how images are cut into windows.
@@ -50,6 +59,7 @@ class Clicker:
         folder: Path,
         split: str,
         points: str,
+        store: JudgementStore,
         load: Callable[[str], torch.Tensor],
         network: PromptableSegmenter,
         inferer: PromptedSlidingWindowInferer,
@@ -69,7 +79,10 @@ class Clicker:
         self.names = [entry[K.IMAGE] for entry in datalist[split]]
         self.paths = [inside(self.folder, self.folder / name) for name in self.names]
         self.sizes = [read_header(path).size for path in self.paths]
-        self._known = [entry[K.IMAGE] for name in SPLITS for entry in datalist[name]]
+        known = [entry[K.IMAGE] for name in SPLITS for entry in datalist[name]]
+        self._saved = SavedClicks(
+            store, self.points, self.folder, known, dict(zip(self.names, self.sizes, strict=True))
+        )
         self._load = load
         self._networks: dict[Which, PromptableSegmenter] = {"start": network}
         self._inferer = inferer
@@ -78,8 +91,11 @@ class Clicker:
         self._kept = 2 * sessions
         self._reading = Lock()
         self._turn = RLock()
-        self._saving = Lock()
-        self.clicks_of_all()
+        try:
+            self._saved.synchronise()
+        except ExportError as error:  # votes can be given all the same
+            logger.warning("%s", error)
+        self._saved.check_moved()
 
     def images(self) -> list[dict[str, Any]]:
         """All images: ``name``, ``width`` and ``height`` in pixels, and ``points``, how many clicks are saved."""
@@ -101,30 +117,42 @@ class Clicker:
         gray = np.clip((em - low) / max(high - low, 1e-6), 0, 1) * 255
         return png(gray.astype(np.uint8))
 
-    def clicks(self, number: int) -> Clicks:
-        """The saved clicks of an image."""
-        return self.clicks_of_all().get(self.names[number], Clicks([], []))
+    def clicks(self, number: int) -> ImageClicks:
+        """The saved clicks of an image, and their version."""
+        return self._saved.of(self.names[number])
 
     def clicks_of_all(self) -> dict[str, Clicks]:
         """The saved clicks of all images that have any, by the image's path as the datalist spells it."""
-        return self._saved().clicks
+        return self._saved.of_all()
 
-    def save(self, number: int, points: Sequence[Sequence[int]], labels: Sequence[int]) -> None:
-        """Replace the saved clicks of an image. Whether the file is complete stays what the file says.
+    def save(
+        self,
+        number: int,
+        points: Sequence[Sequence[int]],
+        labels: Sequence[int],
+        version: int,
+        annotator: str,
+        uid: str,
+    ) -> int:
+        """Replace the saved clicks of an image. Whether the points file is complete stays what the file says.
 
         Args:
             number: of the image.
             points: [x, y] of each click in pixels.
             labels: 1 foreground, 0 background.
+            version: of the clicks that these were made from.
+            annotator: a person's name.
+            uid: name of this save, so that one that is sent twice is stored once.
+
+        Returns:
+            The version that it made.
 
         Raises:
+            ClicksChangedError: somebody else saved since that version; nothing was written.
             ValueError: a click lies outside of the image, two lie on one pixel, or there are more or fewer labels.
         """
         self.channels(number, points, labels)
-        with self._saving:
-            clicks, complete = self._saved()
-            clicks[self.names[number]] = Clicks([list(point) for point in points], list(labels))
-            write_points(self.points, {name: found for name, found in clicks.items() if found.points}, complete)
+        return self._saved.save(self.names[number], as_pixels(points, labels), version, person(annotator), uid)
 
     def segment(
         self, number: int, points: Sequence[Sequence[int]], labels: Sequence[int], which: Which = "start"
@@ -171,9 +199,6 @@ class Clicker:
             self._networks["trained"] = network
             for key in [key for key in self._sessions if key[1] == "trained"]:
                 del self._sessions[key]
-
-    def _saved(self) -> PointsFile:
-        return read_points(self.points, self._known) if self.points.is_file() else PointsFile({}, False)
 
     def _read(self, number: int) -> torch.Tensor:
         with self._reading:

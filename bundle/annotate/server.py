@@ -21,11 +21,14 @@ from bundle.annotate.ballot import NAME, Ballot
 from bundle.annotate.clicker import Clicker, Which
 from bundle.annotate.gate import FAILED
 from bundle.annotate.training import BusyError, Method, Training
+from bundle.preferences.click_records import ClicksChangedError, ImageClicks
+from bundle.preferences.saved_clicks import ExportError, as_lists
 
 PAGE = Path(__file__).with_name("page")
 
 Pixel = Annotated[int, Field(ge=0, lt=1 << 20, strict=True)]
 Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
+Uid = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Identity = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -35,6 +38,14 @@ class Clicks(BaseModel):
     model_config = ConfigDict(extra="forbid")
     points: Annotated[list[tuple[Pixel, Pixel]], Field(max_length=4096)]
     labels: Annotated[list[Literal[0, 1]], Field(max_length=4096)]
+
+
+class SavedClicks(Clicks):
+    """Clicks in place of those of a version; the same ``uid`` sent again is stored once."""
+
+    uid: Uid
+    annotator: Name
+    version: Annotated[int, Field(ge=0, lt=1 << 53, strict=True)]
 
 
 class Prompt(Clicks):
@@ -60,7 +71,7 @@ class Answer(BaseModel):
     """An answer to a question; the same ``uid`` sent again is stored once."""
 
     model_config = ConfigDict(extra="forbid")
-    uid: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    uid: Uid
     annotator: Name
     question: Identity
     answer: Annotated[int, Field(ge=0, lt=64, strict=True)] | Literal["tie", "skip", "undo"]
@@ -104,12 +115,18 @@ def create_app(clicker: Clicker, ballot: Ballot, training: Training) -> FastAPI:
 
     @app.get("/api/images/{number}/clicks")
     def clicks(number: int) -> dict[str, Any]:
-        return clicker.clicks(known(number))._asdict()
+        return as_content(clicker.clicks(known(number)))
 
     @app.put("/api/images/{number}/clicks")
-    def save(number: int, given: Clicks) -> dict[str, int]:
-        clicker.save(known(number), given.points, given.labels)
-        return {"saved": len(given.points)}
+    def save(number: int, given: SavedClicks) -> Response:
+        try:
+            version = clicker.save(known(number), given.points, given.labels, given.version, given.annotator, given.uid)
+        except ClicksChangedError as error:
+            now = {**as_content(error.clicks), "annotator": error.annotator, "saved_at": error.created_at}
+            return JSONResponse({"detail": str(error), "now": now}, 409)
+        except ExportError as error:
+            return JSONResponse({"detail": str(error)}, 507)
+        return JSONResponse({"saved": len(given.points), "version": version})
 
     @app.post("/api/images/{number}/mask")
     def mask(number: int, given: Prompt) -> Response:
@@ -181,3 +198,8 @@ def create_app(clicker: Clicker, ballot: Ballot, training: Training) -> FastAPI:
         return JSONResponse({"detail": FAILED}, 500)
 
     return app
+
+
+def as_content(clicks: ImageClicks) -> dict[str, Any]:
+    """Clicks as the page has them: ``points``, ``labels`` and ``version``."""
+    return {**as_lists(clicks.pixels)._asdict(), "version": clicks.version}

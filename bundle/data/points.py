@@ -68,16 +68,20 @@ def read_points(path: str | Path, images: Iterable[str]) -> PointsFile:
     return PointsFile(clicks, complete)
 
 
-def write_points(path: str | Path, clicks: Mapping[str, Clicks], complete: bool) -> None:
+def write_points(
+    path: str | Path, clicks: Mapping[str, Clicks], complete: bool, exported: Mapping[str, Any] | None = None
+) -> None:
     """Write a points file as JSON, atomically.
 
     Args:
         path: file to write; its folder must exist.
         clicks: clicks of each image, by the image's path as the datalist spells it.
         complete: every instance of every training image was clicked.
+        exported: where the clicks come from, for whoever wrote the file; :func:`read_points` ignores it.
     """
     entries = {image: {POINTS: found.points, POINT_LABELS: found.labels} for image, found in clicks.items()}
-    write_json(path, {COMPLETE: complete, "points": entries})
+    about = {} if exported is None else {"exported": dict(exported)}
+    write_json(path, {COMPLETE: complete, **about, "points": entries})
 
 
 def check_inside(source: str | Path, image: str, points: Sequence[Sequence[int]], size: tuple[int, int]) -> None:

@@ -1,4 +1,4 @@
-"""Judgements as JSON Lines: one record a line, with all that its question says."""
+"""Judgements and clicks as JSON Lines: one record a line, a judgement with all that its question says."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bundle.errors import DataError
+from bundle.preferences.click_records import CLICK_FIELDS, ClickRecord, check_click
 from bundle.preferences.records import Candidate, Judgement, Question, check_judgement, check_question, expect
 from bundle.replacing import replacing
 
@@ -17,20 +18,21 @@ ANSWER_FIELDS = ("answer", "annotator", "seconds", "created_at", "uid")
 FIELDS = (*QUESTION_FIELDS, "priority", "winner", *ANSWER_FIELDS)
 
 
-def write_lines(path: str | Path, judgements: Iterable[Judgement]) -> None:
-    """Write judgements, atomically.
+def write_lines(path: str | Path, records: Iterable[Judgement | ClickRecord]) -> None:
+    """Write records, atomically.
 
-    A line is an object with ``FIELDS``. ``region`` is the box; ``winner`` is the answer if that is a number, else null.
+    A line is an object with ``FIELDS``, or of a click with ``CLICK_FIELDS``. ``region`` is the box; ``winner`` is the
+    answer if that is a number, else null.
 
     Args:
         path: file to write; its folder must exist.
-        judgements: the records, in this order.
+        records: the records, in this order.
     """
     with replacing(Path(path)) as partial, partial.open("w", encoding="utf-8") as file:
-        file.writelines(_write_record(judgement) + "\n" for judgement in judgements)
+        file.writelines(_write_record(record) + "\n" for record in records)
 
 
-def read_lines(path: str | Path) -> Iterator[tuple[int, Judgement]]:
+def read_lines(path: str | Path) -> Iterator[tuple[int, Judgement | ClickRecord]]:
     """Read a file of :func:`write_lines`.
 
     Args:
@@ -49,8 +51,8 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, Judgement]]:
     for number, line in enumerate(lines, start=1):
         if line.strip():
             with at_line(path, number):
-                judgement = _read_record(line)
-            yield number, judgement
+                record = _read_record(line)
+            yield number, record
 
 
 @contextmanager
@@ -83,6 +85,8 @@ def read_question(fields: Mapping[str, Any], priority: float) -> Question:
     Raises:
         DataError: a field has another type or is out of range.
     """
+    missing = set(QUESTION_FIELDS) - fields.keys()
+    expect(not missing, "question", sorted(fields), f"also {', '.join(sorted(missing))}")
     listed = fields["candidates"]
     fine = isinstance(listed, list) and all(
         isinstance(c, dict) and c.keys() == {"id", "made", "sha256"} for c in listed
@@ -100,18 +104,23 @@ def read_question(fields: Mapping[str, Any], priority: float) -> Question:
     return question
 
 
-def _read_record(line: str) -> Judgement:
+def _read_record(line: str) -> Judgement | ClickRecord:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataError(f"no JSON ({error})") from None
     if not isinstance(record, dict):
         raise DataError(f"expected a JSON object, got {line.strip()[:80]}")
-    missing, unknown = set(FIELDS) - record.keys(), record.keys() - set(FIELDS)
+    wanted = set(CLICK_FIELDS if "action" in record else FIELDS)
+    missing, unknown = wanted - record.keys(), record.keys() - wanted
     if missing or unknown:
         raise DataError(
             f"fields missing: {', '.join(sorted(missing)) or 'none'}, unknown: {', '.join(sorted(unknown)) or 'none'}"
         )
+    if "action" in record:
+        click = ClickRecord(**record)
+        check_click(click)
+        return click
     question = read_question(record, record["priority"])
     judgement = Judgement(question, *(record[name] for name in ANSWER_FIELDS))
     check_judgement(judgement)
@@ -119,10 +128,12 @@ def _read_record(line: str) -> Judgement:
     return judgement
 
 
-def _write_record(judgement: Judgement) -> str:
-    question = judgement.question
-    record = {**question.fields, "priority": question.priority, "winner": _winner(judgement.answer)}
-    return json.dumps(record | {name: getattr(judgement, name) for name in ANSWER_FIELDS})
+def _write_record(record: Judgement | ClickRecord) -> str:
+    if isinstance(record, ClickRecord):
+        return json.dumps({name: getattr(record, name) for name in CLICK_FIELDS})
+    question = record.question
+    fields = {**question.fields, "priority": question.priority, "winner": _winner(record.answer)}
+    return json.dumps(fields | {name: getattr(record, name) for name in ANSWER_FIELDS})
 
 
 def _winner(answer: int | str) -> int | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from bundle.preferences.candidate_files import CandidateSet
 
 KINDS = ("person", "oracle", "evolution")
+REGIONS = re.compile(r"image|grid:0{0,9}[1-9]\d{0,8}|components:\d{1,9}", re.ASCII)
+"""How an image may be split, see :func:`bundle.preferences.regions.split_regions`."""
 WORDS = ("tie", "skip", "undo")
 
 
@@ -90,11 +94,13 @@ class Question:
         return hashlib.sha256(json.dumps([self.image_sha256, masks, self.regions, self.index]).encode()).hexdigest()
 
 
-def _now() -> str:
+def now() -> str:
+    """The time as records have it: ISO, UTC, with microseconds."""
     return datetime.now(timezone.utc).isoformat(timespec="microseconds")
 
 
-def _uid() -> str:
+def new_uid() -> str:
+    """A name for a record that no other has."""
     return uuid.uuid4().hex
 
 
@@ -115,8 +121,8 @@ class Judgement:
     answer: int | str
     annotator: str
     seconds: float
-    created_at: str = field(default_factory=_now)
-    uid: str = field(default_factory=_uid)
+    created_at: str = field(default_factory=now)
+    uid: str = field(default_factory=new_uid)
 
 
 def check_question(question: Question) -> None:
@@ -128,18 +134,23 @@ def check_question(question: Question) -> None:
     Raises:
         DataError: a field has another type or is out of range.
     """
-    for name in ("image", "image_sha256", "candidates_file", "regions", "model"):
-        expect(_is_text(getattr(question, name)), name, getattr(question, name), "a text that is not empty")
+    for name in ("image_sha256", "model"):
+        expect(is_text(getattr(question, name)), name, getattr(question, name), "a text that is not empty")
+    for name in ("image", "candidates_file"):
+        expect(is_path(getattr(question, name)), name, getattr(question, name), "the path of a file")
+    regions = question.regions
+    fine = isinstance(regions, str) and REGIONS.fullmatch(regions) is not None
+    expect(fine, "regions", regions, "image, grid:SIZE or components:GAP, such as grid:32")
     candidates = question.candidates
     fine = isinstance(candidates, tuple) and len(candidates) >= 2
-    fine = fine and all(isinstance(c, Candidate) and _is_text(c.made) and _is_text(c.sha256) for c in candidates)
+    fine = fine and all(isinstance(c, Candidate) and is_text(c.made) and is_text(c.sha256) for c in candidates)
     expect(fine, "candidates", candidates, "a tuple of two or more, each with made and sha256")
-    expect(_is_whole(question.index) and question.index >= 0, "index", question.index, "a Python int from 0")
+    expect(is_whole(question.index) and question.index >= 0, "index", question.index, "a Python int from 0")
     box = question.box
-    fine = isinstance(box, tuple) and len(box) == 4 and all(map(_is_whole, box))
+    fine = isinstance(box, tuple) and len(box) == 4 and all(map(is_whole, box))
     fine = fine and 0 <= box[0] < box[2] and 0 <= box[1] < box[3]
     expect(fine, "region", box, "Python ints (x0, y0, x1, y1) with 0 <= x0 < x1 and 0 <= y0 < y1")
-    expect(_is_finite(question.priority), "priority", question.priority, "a finite number")
+    expect(is_finite(question.priority), "priority", question.priority, "a finite number")
 
 
 def check_judgement(judgement: Judgement) -> None:
@@ -152,14 +163,14 @@ def check_judgement(judgement: Judgement) -> None:
         DataError: a field has another type or is out of range.
     """
     answer, count = judgement.answer, len(judgement.question.candidates)
-    fine = answer in WORDS if isinstance(answer, str) else _is_whole(answer) and 0 <= answer < count
+    fine = answer in WORDS if isinstance(answer, str) else is_whole(answer) and 0 <= answer < count
     expect(fine, "answer", answer, f"a candidate's number (a Python int from 0 to {count - 1}), tie, skip or undo")
     check_annotator(judgement.annotator)
     seconds = judgement.seconds
-    expect(_is_finite(seconds) and seconds >= 0, "seconds", seconds, "a finite number from 0")
-    expect(_is_utc(judgement.created_at), "created_at", judgement.created_at, "an ISO time that ends with +00:00")
+    expect(is_finite(seconds) and seconds >= 0, "seconds", seconds, "a finite number from 0")
+    expect(is_utc(judgement.created_at), "created_at", judgement.created_at, "an ISO time that ends with +00:00")
     uid = judgement.uid
-    expect(_is_text(uid) and uid.isprintable(), "uid", uid, "a text of printable characters")
+    expect(is_text(uid) and uid.isprintable(), "uid", uid, "a text of printable characters")
 
 
 def check_annotator(annotator: str) -> None:
@@ -171,9 +182,22 @@ def check_annotator(annotator: str) -> None:
     Raises:
         DataError: it is not ``kind:name`` with a known kind.
     """
+    check_kind(annotator, KINDS)
+
+
+def check_kind(annotator: str, kinds: Sequence[str]) -> None:
+    """Refuse the name of an annotator that is of none of these kinds.
+
+    Args:
+        annotator: such as ``person:ada``.
+        kinds: the kinds.
+
+    Raises:
+        DataError: it is not ``kind:name`` with one of them.
+    """
     kind, _, name = annotator.partition(":") if isinstance(annotator, str) else ("", "", "")
-    fine = kind in KINDS and name.strip() != "" and name.isprintable()
-    expect(fine, "annotator", annotator, f"kind:name with a kind of {', '.join(KINDS)}, such as person:ada")
+    fine = kind in kinds and name.strip() != "" and name.isprintable()
+    expect(fine, "annotator", annotator, f"kind:name with a kind of {', '.join(kinds)}, such as person:ada")
 
 
 def check_fresh(question: Question, candidates: CandidateSet, image_sha256: str) -> None:
@@ -222,20 +246,34 @@ def expect(fine: bool, name: str, value: Any, expected: str) -> None:
         raise DataError(f"{name} is {str(repr(value))[:80]}, expected {expected}")
 
 
-def _is_text(value: Any) -> bool:
+def is_text(value: Any) -> bool:
+    """Tell whether a value is a text that is not empty."""
     return isinstance(value, str) and value != ""
 
 
-def _is_whole(value: Any) -> bool:
+def is_path(value: Any) -> bool:
+    """Tell whether a value is a text that a file can be called."""
+    if not is_text(value) or "\0" in value:
+        return False
+    try:
+        return bool(value.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def is_whole(value: Any) -> bool:
+    """Tell whether a value is a Python int, and no bool."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_finite(value: Any) -> bool:
+def is_finite(value: Any) -> bool:
+    """Tell whether a value is a number that a float can hold."""
     # a JSON integer may be larger than any float, at which math.isfinite fails
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
-def _is_utc(value: Any) -> bool:
+def is_utc(value: Any) -> bool:
+    """Tell whether a value is an ISO time that ends with ``+00:00``."""
     try:
         return value.endswith("+00:00") and datetime.fromisoformat(value).utcoffset() == timedelta(0)
     except (AttributeError, ValueError):

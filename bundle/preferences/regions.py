@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 from scipy import ndimage
 
-FORM = re.compile(r"image|grid:0*[1-9]\d*|components:\d+", re.ASCII)
+from bundle.preferences.records import REGIONS
+
 EIGHT = np.ones((3, 3), dtype=bool)
 
 
@@ -27,7 +26,7 @@ def split_regions(regions: str, candidates: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: when ``regions`` is none of these.
     """
-    if not FORM.fullmatch(regions):
+    if not REGIONS.fullmatch(regions):
         raise ValueError(
             f"regions is {regions!r}: expected image, grid:SIZE with a SIZE of at least 1 pixel, or components:GAP "
             "with a GAP of at least 0 pixels, such as grid:32 or components:3"
@@ -40,9 +39,10 @@ def split_regions(regions: str, candidates: np.ndarray) -> np.ndarray:
         size = int(number)
         columns, rows = np.arange(width) // size, np.arange(height) // size
         return (columns[:, None] + rows[None] * -(-width // size)).astype(np.int32)
+    gap = min(int(number), max(width, height))  # a larger one changes nothing, and would take memory for its size
     # Squares of gap + 1 pixels, put on two pixels, touch if and only if at most gap pixels lie between the two.
     apart = disputed(candidates)
-    reached = ndimage.maximum_filter(apart, size=int(number) + 1, mode="constant")
+    reached = ndimage.maximum_filter(apart, size=gap + 1, mode="constant")
     labels, _ = ndimage.label(reached, structure=EIGHT)
     return np.where(apart, labels - 1, -1).astype(np.int32)
 

@@ -1,16 +1,16 @@
-"""The store of judgements: questions and their answers in SQLite, to which records are only ever added."""
+"""The store: questions, judgements and clicks in SQLite, to which records are only ever added."""
 
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bundle.errors import DataError
+from bundle.preferences.click_store import ClickStore
 from bundle.preferences.record_lines import at_line, read_lines, read_question, write_lines
 from bundle.preferences.records import (
     KINDS,
@@ -22,7 +22,7 @@ from bundle.preferences.records import (
     check_judgement,
     check_question,
 )
-from bundle.preferences.store_file import open_store_file
+from bundle.preferences.store_file import WAIT, StoreFile
 
 __all__ = ["Candidate", "Judgement", "JudgementStore", "Question", "check_fresh"]
 
@@ -34,30 +34,34 @@ JUDGEMENTS = "SELECT question, answer, annotator, seconds, created_at, uid FROM 
 EFFECTIVE = """ WHERE answer <> 'undo'
     AND number IN (SELECT max(number) FROM judgements GROUP BY question, annotator)"""
 
+logger = logging.getLogger(__name__)
+
 
 class JudgementStore:
-    """Questions and judgements in one SQLite file, as a context manager.
+    """Questions and judgements in one SQLite file, and clicks (``clicks``), as a context manager.
 
     A record is acknowledged when the method that adds it returns. From then on it outlives a killed process and a power
     failure: every commit is flushed to the disk (write-ahead log, ``synchronous=FULL``). Nothing is changed or
     deleted; triggers in the file refuse it to other programs too. To take an answer back, add ``undo``.
 
     Several processes may write at once, each with a store of its own (do not carry one over a fork). The threads of
-    a process may share one: they take turns at one connection, since SQLite admits one writer at a time anyway, and
-    a connection for each thread would have to be closed when that thread ends.
+    a process may share one. A record that another program spoiled is passed over, with one line in the log.
 
     Args:
         path: the file.
         create: make it, in a folder that exists, if it is not there.
+        wait: seconds for which a method waits, at most, while another program holds the file.
 
     Raises:
-        DataError: there is no such file, or it is no store of this version.
+        DataError: there is no such file, or it is no store of this version, or it is held by another program.
+        StorageError: it cannot be made on a read-only or full disk.
     """
 
-    def __init__(self, path: str | Path, create: bool = True) -> None:
+    def __init__(self, path: str | Path, create: bool = True, wait: float = WAIT) -> None:
         self.path = Path(path)
-        self._lock = threading.RLock()
-        self._connection = open_store_file(self.path, create)
+        self.file = StoreFile(self.path, create, wait)
+        self.clicks = ClickStore(self.file)
+        self._passed_over: dict[str, int] = {}
 
     def __enter__(self) -> JudgementStore:
         return self
@@ -67,8 +71,7 @@ class JudgementStore:
 
     def close(self) -> None:
         """Close the file. Closing again is harmless."""
-        with self._lock:
-            self._connection.close()
+        self.file.close()
 
     def open_questions(self, questions: Iterable[Question]) -> int:
         """Add the questions that are not there yet, all or none.
@@ -85,8 +88,8 @@ class JudgementStore:
         questions = list(questions)
         for question in questions:
             check_question(question)
-        with self._transaction():
-            return sum(self._open(question) for question in questions)
+        with self.file.transaction() as connection:
+            return sum(self._open(connection, question) for question in questions)
 
     def questions(self) -> list[Question]:
         """All questions.
@@ -153,8 +156,8 @@ class JudgementStore:
         for judgement in judgements:
             check_question(judgement.question)
             check_judgement(judgement)
-        with self._transaction():
-            return sum(self._add(judgement) for judgement in judgements)
+        with self.file.transaction() as connection:
+            return sum(self._add(connection, judgement) for judgement in judgements)
 
     def judgements(self, annotator: str | None = None, kind: str | None = None) -> list[Judgement]:
         """The judgements that count: of each question and annotator the last one, unless that is ``undo``.
@@ -189,17 +192,18 @@ class JudgementStore:
         return self._judgements(JUDGEMENTS)
 
     def export_jsonl(self, path: str | Path) -> None:
-        """Write :meth:`history` as JSON Lines, atomically.
+        """Write :meth:`history` and that of the clicks as JSON Lines, atomically.
 
         Args:
             path: file to write; its folder must exist. Fields: :func:`bundle.preferences.record_lines.write_lines`.
         """
-        write_lines(path, self.history())
+        write_lines(path, [*self.history(), *self.clicks.history()])
 
     def import_jsonl(self, path: str | Path) -> int:
         """Add the records of a file of :meth:`export_jsonl` and open their questions, all or none.
 
-        The records come after those that are there, whatever their time: theirs are the last answers.
+        The records come after those that are there, whatever their time: theirs are the last answers, and the last
+        clicks on their pixels.
 
         Args:
             path: the file. Records that are there already are passed over.
@@ -212,73 +216,80 @@ class JudgementStore:
         """
         records = list(read_lines(path))
         count = 0
-        with self._transaction():
-            for number, judgement in records:
+        with self.file.transaction() as connection:
+            for number, record in records:
                 with at_line(path, number):
-                    self._open(judgement.question)
-                    count += self._add(judgement)
+                    if isinstance(record, Judgement):
+                        self._open(connection, record.question)
+                        count += self._add(connection, record)
+                    else:
+                        count += self.clicks.add(connection, record)
         return count
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Hold this thread's turn and the file's only place for a writer; all that the block adds, or nothing."""
-        with self._lock:
-            try:
-                # a transaction that starts as a reader's could not wait for its turn to write
-                self._connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield
-                    self._connection.execute("COMMIT")
-                except BaseException:
-                    self._connection.rollback()
-                    raise
-            except sqlite3.Error as error:
-                raise DataError(f"{self.path}: cannot be written ({error}); nothing was added, try again") from None
-
-    def _rows(self, query: str, *values: str) -> list[tuple[Any, ...]]:
-        with self._lock:
-            try:
-                return self._connection.execute(query, values).fetchall()
-            except sqlite3.Error as error:
-                raise DataError(f"{self.path}: cannot be read ({error}); try again, or import an export") from None
-
     def _questions(self, query: str, *values: str) -> dict[str, Question]:
-        """Questions of a query by their ids."""
-        rows = self._rows(query, *values)
-        return {id_: read_question(json.loads(content), priority) for id_, content, priority in rows}
+        """Questions of a query by their ids, without those that are malformed."""
+        found, bad = {}, []
+        for identity, content, priority in self.file.rows(query, *values):
+            try:
+                found[identity] = read_question(json.loads(content), priority)
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+                bad.append(error)
+        self._pass_over("questions", bad)
+        return found
 
     def _judgements(self, query: str) -> list[Judgement]:
-        rows = self._rows(query + " ORDER BY number")
+        rows = self.file.rows(query + " ORDER BY number")
         questions = self._questions(QUESTIONS)  # after the answers, so that none lacks its question
-        return [Judgement(questions[id_], *values) for id_, *values in rows]
+        found, bad = [], []
+        for identity, *values in rows:
+            if identity in questions:
+                judgement = Judgement(questions[identity], *values)
+                try:
+                    check_judgement(judgement)
+                    found.append(judgement)
+                except DataError as error:
+                    bad.append(error)
+        self._pass_over("judgements", bad)
+        return found
 
-    def _open(self, question: Question) -> bool:
+    def _pass_over(self, kind: str, bad: Sequence[Exception]) -> None:
+        """Say once how many records are malformed."""
+        if len(bad) > self._passed_over.get(kind, 0):
+            self._passed_over[kind] = len(bad)
+            logger.warning("%s: %d %s are malformed and passed over, the first: %s", self.path, len(bad), kind, bad[0])
+
+    def _open(self, connection: sqlite3.Connection, question: Question) -> bool:
         """Add a question within a transaction, unless it is there."""
-        if self._rows("SELECT 1 FROM questions WHERE id = ?", question.id):
+        if _is_open(connection, question):
             return False
-        self._connection.execute(
+        connection.execute(
             "INSERT INTO questions (id, content, priority) VALUES (?, ?, ?)",
             (question.id, question.content, float(question.priority)),
         )
         return True
 
-    def _add(self, judgement: Judgement) -> bool:
+    def _add(self, connection: sqlite3.Connection, judgement: Judgement) -> bool:
         """Add a judgement within a transaction, unless it is there."""
         question = judgement.question
         values = (question.id, judgement.answer, judgement.annotator, float(judgement.seconds))
         # created_at is not compared: who sends a record again may have stamped it again
-        there = self._rows("SELECT question, answer, annotator, seconds FROM judgements WHERE uid = ?", judgement.uid)
-        if there == [values]:
+        query = "SELECT question, answer, annotator, seconds FROM judgements WHERE uid = ?"
+        there: Any = connection.execute(query, (judgement.uid,)).fetchone()
+        if there == values:
             return False
         if there:
             raise DataError(f"{self.path}: uid {judgement.uid} belongs to another judgement; give each its own")
-        if not self._rows("SELECT 1 FROM questions WHERE id = ?", question.id):
+        if not _is_open(connection, question):
             raise DataError(
                 f"{self.path}: the question about region {question.index} ({question.regions}) of {question.image} was "
                 "not opened here; open it before it is answered"
             )
-        self._connection.execute(
+        connection.execute(
             "INSERT INTO judgements (question, answer, annotator, seconds, created_at, uid) VALUES (?, ?, ?, ?, ?, ?)",
             (*values, judgement.created_at, judgement.uid),
         )
         return True
+
+
+def _is_open(connection: sqlite3.Connection, question: Question) -> bool:
+    return connection.execute("SELECT 1 FROM questions WHERE id = ?", (question.id,)).fetchone() is not None

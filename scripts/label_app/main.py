@@ -7,6 +7,8 @@ import math
 import reprlib
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +32,26 @@ from monailabel.interfaces.tasks.strategy import Strategy  # noqa: E402
 from monailabel.interfaces.tasks.train import TrainTask  # noqa: E402
 
 from bundle.data.image_files import SUFFIXES, read_header, write_png  # noqa: E402
-from bundle.data.points import Clicks, check_inside, read_points, write_points  # noqa: E402
+from bundle.data.points import Clicks, check_inside  # noqa: E402
 from bundle.errors import DataError  # noqa: E402
 from bundle.handlers.weights import load_matching, read_state  # noqa: E402
+from bundle.preferences.click_records import ClicksChangedError  # noqa: E402
+from bundle.preferences.records import new_uid  # noqa: E402
+from bundle.preferences.saved_clicks import SavedClicks, as_pixels  # noqa: E402
+from bundle.preferences.store import JudgementStore  # noqa: E402
 
 CLICKS = ("foreground", "background")
 REGION = ("output", "region", "location", "size", "min_poly_area")
 """Of a request of QuPath: where outlines are wanted, and in which form."""
 FARTHEST = 1 << 31
+ANNOTATOR = "person:monai-label"
+"""Who clicked; viewers do not say."""
+PATIENCE = 5.0
+"""Seconds for which a request waits while another program holds the store."""
 POINTS_FILE = "points.json"
+STORE = "clicks.sqlite"
 WORK = "prefer_das"
-"""In the studies folder: the clicks that were given, and what was learnt and computed from these studies."""
+"""In the studies folder: the store of clicks, which are exported beside the images, and what was learnt from them."""
 
 
 class PreferDasApp(MONAILabelApp):
@@ -182,15 +193,35 @@ class PreferDasApp(MONAILabelApp):
 
     def saved_clicks(self) -> dict[str, Clicks]:
         """Clicks of each image that has any, by its path."""
-        images = [self.datastore().get_image_uri(image) for image in self.datastore().list_images()]
-        file = Path(self.studies) / POINTS_FILE
-        return read_points(file, images).clicks if file.is_file() else {}
+        paths = self._image_paths()
+        with self._clicks(list(paths)) as saved:
+            saved.synchronise()
+            return {paths[name]: clicks for name, clicks in saved.of_all().items()}
 
     def save_clicks(self, image: str, clicks: Clicks) -> None:
-        """Replace the saved clicks of an image (path)."""
-        saved = {**self.saved_clicks(), image: clicks}
-        entries = {Path(path).name: given for path, given in saved.items()}
-        write_points(Path(self.studies) / POINTS_FILE, entries, complete=False)
+        """Replace the saved clicks of an image (path), whoever made them."""
+        given, name = as_pixels(clicks.points, clicks.labels), Path(image).name
+        with self._clicks(list(self._image_paths())) as saved:
+            saved.synchronise()
+            while True:
+                try:
+                    saved.save(name, given, saved.of(name).version, ANNOTATOR, new_uid())
+                    return
+                except ClicksChangedError:
+                    continue
+
+    def _image_paths(self) -> dict[str, str]:
+        """Paths of the images by file name, which is how a points file calls them."""
+        paths = [str(self.datastore().get_image_uri(image)) for image in self.datastore().list_images()]
+        return {Path(path).name: path for path in paths}
+
+    @contextmanager
+    def _clicks(self, names: list[str]) -> Iterator[SavedClicks]:
+        """The clicks on images of these names: in a store, and in ``points.json``, its export."""
+        file = Path(self.studies) / WORK / STORE
+        file.parent.mkdir(exist_ok=True)
+        with JudgementStore(file, wait=PATIENCE) as store:
+            yield SavedClicks(store, Path(self.studies) / POINTS_FILE, Path(self.studies), names)
 
 
 def read_clicks(request: dict[str, Any]) -> Clicks:

@@ -33,13 +33,19 @@ def load(path):
 
 
 @pytest.fixture
-def clicker(domain, tmp_path):
+def store(tmp_path):
+    with JudgementStore(tmp_path / "preferences.sqlite") as opened:
+        yield opened
+
+
+@pytest.fixture
+def clicker(domain, store, tmp_path):
     torch.manual_seed(0)
     decoder = {"upscaled_channels": [8, 8], "depth": 1, "num_heads": 2, "mlp_dim": 16, "detection_channels": 8}
     network = PromptableSegmenter(ConvEncoder([8, 8, 16], [1, 1, 1]), max_points=6, decoder=decoder).eval()
     torch.save(network.state_dict(), tmp_path / "start.pt")
     inferer = PromptedSlidingWindowInferer([32, 32], max_points=6)
-    return Clicker(domain, "training", "points.json", load, network, inferer)
+    return Clicker(domain, "training", "points.json", store, load, network, inferer)
 
 
 class Shifted:
@@ -52,16 +58,14 @@ class Shifted:
 
 
 @pytest.fixture
-def ballot(domain, clicker, tmp_path):
+def ballot(domain, clicker, store, tmp_path):
     items = [{K.IMAGE: str(path)} for path in clicker.paths]
     images = Dataset(
         items, lambda item: {K.IMAGE: torch.cat((load(item[K.IMAGE]), torch.zeros(2, *load(item[K.IMAGE]).shape[1:])))}
     )
     asks = Questionnaire(images, Shifted(), tmp_path / "candidates", "grid:16")
-    store = tmp_path / "preferences.sqlite"
-    asks.open({"policy": torch.nn.Linear(1, 1)}, store)
-    with JudgementStore(store) as opened:
-        yield Ballot(opened, {str(path): i for i, path in enumerate(clicker.paths)}, tmp_path / "candidates")
+    asks.open({"policy": torch.nn.Linear(1, 1)}, store.path)
+    return Ballot(store, {str(path): i for i, path in enumerate(clicker.paths)}, tmp_path / "candidates")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
-"""The real server in a process of its own, killed while eight people vote."""
+"""Two real servers on one folder and one store, each killed again and again while eight people click and vote."""
 
+import json
 import os
 import signal
 import socket
@@ -17,9 +18,13 @@ import torch
 from monai.bundle import ConfigParser
 
 from bundle.preferences.store import JudgementStore
+from tests.annotate.bodies import saving
+from tests.conftest import HEIGHT, TRAINING, WIDTH
 from tests.integration.commands import ROOT
 
 PEOPLE, EACH, KILLS = 8, 125, 3
+TOKEN = "killed-again-and-again"
+HEADERS = {"authorization": f"token {TOKEN}"}
 
 
 def free_port():
@@ -32,20 +37,22 @@ class Server:
     """``scripts/annotate.py`` on the loopback."""
 
     def __init__(self, *arguments):
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.command = [sys.executable, "scripts/annotate.py", *map(str, arguments), "--port", str(self.port)]
-        self.start()
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self.command = [sys.executable, "scripts/annotate.py", *map(str, arguments), "--port", str(port)]
+        self.launch()
 
-    def start(self):
+    def launch(self):
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(self.command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+
+    def wait(self):
         for _ in range(600):
             try:
-                return httpx.get(f"{self.url}/api/images", timeout=5).raise_for_status()
+                return httpx.get(f"{self.url}/api/images", headers=HEADERS, timeout=5).raise_for_status()
             except httpx.HTTPError:
                 assert self.process.poll() is None, "the server ended"
-                time.sleep(0.2)
+                time.sleep(0.1)
         raise AssertionError("the server did not start")
 
     def kill(self):
@@ -54,7 +61,7 @@ class Server:
 
 
 @pytest.fixture
-def server(domain, ballot, tmp_path):
+def servers(domain, ballot, tmp_path):
     config = ConfigParser()
     config.read_config(ROOT / "configs" / "inference.json")
     torch.save(config.get_parsed_content("network_def").state_dict(), tmp_path / "network.pt")
@@ -63,51 +70,117 @@ def server(domain, ballot, tmp_path):
         "--checkpoint": tmp_path / "network.pt",
         "--store": ballot.store.path,
         "--candidates": tmp_path / "candidates",
+        "--token": TOKEN,
     }
-    running = Server(*(part for pair in paths.items() for part in pair))
+    running = [Server(*(part for pair in paths.items() for part in pair)) for _ in range(2)]
+    for server in running:
+        server.wait()
     yield running
-    running.kill()
+    for server in running:
+        server.kill()
+
+
+class Person:
+    """One of eight, at one of the servers: sends what is not acknowledged again, and joins what others saved."""
+
+    def __init__(self, number, url, questions):
+        self.number, self.questions = number, questions
+        self.client = httpx.Client(base_url=url, timeout=20, headers=HEADERS)
+        self.images = [self.send("GET", f"/api/images/{image}/clicks").json() for image in range(TRAINING)]
+        self.votes, self.clicks, self.conflicts = [], [], 0
+
+    def send(self, method, path, body=None):
+        while True:  # as the page does: again, under the same uid
+            try:
+                answer = self.client.request(method, path, json=body)
+            except httpx.HTTPError:
+                time.sleep(0.1)
+                continue
+            if answer.status_code in (200, 409):
+                return answer
+            assert answer.status_code == 429, answer.text
+            time.sleep(0.1)
+
+    def work(self):
+        for number in range(EACH):
+            self.vote(number)
+            self.click(number)
+
+    def vote(self, number):
+        given = {
+            "uid": uuid.uuid4().hex,
+            "annotator": f"person{self.number}",
+            "question": self.questions[number % len(self.questions)],
+            "answer": number % 2,
+            "seconds": 1.0,
+        }
+        assert self.send("POST", "/api/judgements", given).status_code == 200
+        self.votes.append(given["uid"])
+
+    def click(self, number):
+        """A pixel of one's own on an image of all; every fifth time one of one's earlier clicks is removed too."""
+        image, place = number % TRAINING, self.number * EACH + number
+        mine, gone = [place % WIDTH, place // WIDTH], None
+        if number % 5 == 4:
+            gone = next(pixel for of, pixel, there in self.clicks if of == image and there)
+        while True:
+            now = self.images[image]
+            kept = {tuple(pixel): label for pixel, label in zip(now["points"], now["labels"], strict=True)}
+            kept.pop(tuple(gone or ()), None)
+            points, labels = [*map(list, kept), mine], [*kept.values(), 1]
+            given = saving(points, labels, now["version"], annotator=f"person{self.number}")
+            answer = self.send("PUT", f"/api/images/{image}/clicks", given)
+            if answer.status_code == 200:
+                self.images[image] = {"points": points, "labels": labels, "version": answer.json()["version"]}
+                break
+            self.conflicts += 1
+            self.images[image] = answer.json()["now"]
+        self.clicks = [(of, pixel, there and pixel != gone) for of, pixel, there in self.clicks]
+        self.clicks.append((image, mine, True))
 
 
 @pytest.mark.slow
-def test_no_vote_is_lost_or_doubled(server, ballot):
+def test_no_click_and_no_vote_is_lost_or_doubled(servers, ballot, domain):
+    assert WIDTH * HEIGHT > PEOPLE * EACH
     questions = [question.id for question in ballot.store.questions()]
-    acknowledged, lock = [], threading.Lock()
+    people = [Person(number, servers[number % 2].url, questions) for number in range(PEOPLE)]
+    ended = threading.Event()
 
-    def vote(person):
-        with httpx.Client(base_url=server.url, timeout=20) as client:
-            for number in range(EACH):
-                given = {
-                    "uid": uuid.uuid4().hex,
-                    "annotator": f"person{person}",
-                    "question": questions[number % len(questions)],
-                    "answer": number % 2,
-                    "seconds": 1.0,
-                }
-                while True:  # as the page does: again, under the same uid
-                    try:
-                        response = client.post("/api/judgements", json=given)
-                    except httpx.HTTPError:
-                        time.sleep(0.2)
-                        continue
-                    if response.status_code == 200:
-                        break
-                    assert response.status_code == 429, response.text
-                    time.sleep(0.2)
-                with lock:
-                    acknowledged.append(given["uid"])
-
-    with ThreadPoolExecutor(PEOPLE) as pool:
-        people = [pool.submit(vote, person) for person in range(PEOPLE)]
+    def disturb(server):
         for kill in range(1, KILLS + 1):
-            while len(acknowledged) < kill * PEOPLE * EACH // (KILLS + 1):
-                time.sleep(0.02)
-                assert not any(person.done() and person.exception() for person in people)
+            while sum(len(person.clicks) for person in people) < kill * PEOPLE * EACH // (KILLS + 1):
+                if ended.wait(0.02):
+                    return kill - 1
             server.kill()
-            server.start()
-        for person in people:
-            person.result()
+            server.launch()
+            server.wait()
+        return KILLS
+
+    with ThreadPoolExecutor(PEOPLE + 2) as pool:
+        disturbers = [pool.submit(disturb, server) for server in servers]
+        working = [pool.submit(person.work) for person in people]
+        try:
+            for work in working:
+                work.result()
+        finally:
+            ended.set()
+        assert [disturber.result() for disturber in disturbers] == [KILLS, KILLS]
     with JudgementStore(ballot.store.path) as store:
-        stored = Counter(judgement.uid for judgement in store.history())
+        votes = Counter(judgement.uid for judgement in store.history())
+        records = Counter((r.image, r.x, r.y, r.action) for r in store.clicks.history())
+        number = store.clicks.last()
+        state = {image: sorted(map(list, pixels)) for image, pixels in store.clicks.of_all(number).items()}
+    acknowledged = [uid for person in people for uid in person.votes]
     assert len(acknowledged) == PEOPLE * EACH == 1000
-    assert stored == Counter(acknowledged)
+    assert votes == Counter(acknowledged)
+
+    every = [click for person in people for click in person.clicks]
+    names = [f"images/training_{image}.png" for image in range(TRAINING)]
+    assert len(every) == 1000
+    assert set(records.values()) == {1}, "each once"
+    assert {key[:3] for key in records if key[3] == "add"} == {(str(domain / names[i]), x, y) for i, (x, y), _ in every}
+    wanted = {name: sorted(pixel for i, pixel, there in every if there and i == k) for k, name in enumerate(names)}
+    assert state == {str(domain / name): pixels for name, pixels in wanted.items()}
+    exported = json.loads((domain / "points.json").read_text())["points"]
+    assert {name: sorted(entry["points"]) for name, entry in exported.items()} == wanted
+    assert sum(person.conflicts for person in people) > 50, "they were in each other's way"

@@ -1,5 +1,4 @@
 import io
-import json
 import uuid
 
 import numpy as np
@@ -35,27 +34,6 @@ def test_a_click_changes_the_mask_near_it(client):
     again = picture(client.post("/api/images/0/mask", json={"points": [], "labels": []}))
     np.testing.assert_array_equal(bare, again)
     assert len(changed) == 0 or changed[:, 1].min() >= WIDTH - 32  # within the windows that hold the click
-
-
-def test_clicks_are_saved_and_found_again(client, domain):
-    given = {"points": [[5, 6], [40, 3]], "labels": [1, 0]}
-    assert client.put("/api/images/2/clicks", json=given).json() == {"saved": 2}
-    assert client.get("/api/images/2/clicks").json() == given
-    assert client.get("/api/images").json()[2]["points"] == 2
-    assert client.put("/api/images/0/clicks", json={"points": [[1, 1]], "labels": [1]}).status_code == 200
-    assert client.get("/api/images/2/clicks").json() == given
-    assert client.put("/api/images/2/clicks", json={"points": [], "labels": []}).json() == {"saved": 0}
-    assert client.get("/api/images/2/clicks").json() == {"points": [], "labels": []}
-    assert "training_2" not in (domain / "points.json").read_text()
-
-
-@pytest.mark.parametrize("complete", [False, True])
-def test_a_file_stays_as_complete_as_it_says(client, domain, complete):
-    file = domain / "points.json"
-    file.write_text(json.dumps({"complete": complete, "points": {"images/training_1.png": {"points": [[3, 3]]}}}))
-    assert client.put("/api/images/0/clicks", json={"points": [[1, 1]], "labels": [1]}).status_code == 200
-    content = json.loads(file.read_text())
-    assert content["complete"] is complete and len(content["points"]) == 2
 
 
 def test_votes_reach_the_store(client, ballot, tmp_path):

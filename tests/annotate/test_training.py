@@ -12,6 +12,7 @@ from PIL import Image
 
 from bundle.annotate.training import Training
 from bundle.preferences.store import Judgement
+from tests.annotate.bodies import saving
 from tests.integration.commands import ROOT
 
 
@@ -47,7 +48,7 @@ def test_the_command_says_all_there_is(client, training, domain, tmp_path, ballo
     for method, shown in status["commands"].items():
         assert f"--method {method}" in shown and "configs/annotate.json" in shown and str(ROOT) + "/" not in shown
         assert f"--init_checkpoint {tmp_path / 'start.pt'}" in shown and "--points" not in shown
-    assert client.put("/api/images/0/clicks", json={"points": [[1, 1]], "labels": [1]}).status_code == 200
+    assert client.put("/api/images/0/clicks", json=saving([[1, 1]])).status_code == 200
     assert f"--points {domain / 'points.json'}" in client.get("/api/training").json()["commands"]["lpo"]
 
 

@@ -117,6 +117,94 @@ def test_three_clicks_are_segmented_saved_and_found_again(visit, workplace, shoo
     page.locator("#clicks", has_text="section_01").wait_for()
 
 
+def saved_clicks(page, number):
+    """The clicks of an image as the server has them, as a set of (x, y, label)."""
+    found = page.request.get(f"{page.url.partition('#')[0]}api/images/{number}/clicks").json()
+    return {(x, y, label) for (x, y), label in zip(found["points"], found["labels"], strict=True)}
+
+
+def test_two_people_click_on_one_image_and_lose_nothing(visit, workplace, shoot):
+    pages = {name: visit("points", name) for name in ("gus", "hal")}
+    for page in pages.values():
+        page.locator("#images button").nth(2).click()
+        page.locator("#clicks", has_text="section_02").wait_for()
+        masked(page, 0)
+    gus, hal = pages.values()
+    Canvas(gus).click(30, 30)
+    Canvas(gus).click(60, 40)
+    for pixel in ((200, 150), (90, 40)):
+        Canvas(hal).click(*pixel)
+    masked(gus, 2)
+    masked(hal, 2)
+    gus.keyboard.press("s")
+    gus.get_by_text("saved 2 clicks of section_02").wait_for()
+    with hal.expect_response(lambda answer: answer.status == 409) as refused:
+        hal.keyboard.press("s")
+    assert "person:gus saved clicks" in refused.value.json()["detail"]
+    hal.get_by_text("saved 4 clicks of section_02, joined with those of gus").wait_for()
+    both = {(30, 30, 1), (60, 40, 1), (200, 150, 1), (90, 40, 1)}
+    assert saved_clicks(hal, 2) == both
+    masked(hal, 4)
+    shoot(hal, "joined")
+    # one takes a click back, the other adds one: both count
+    gus.keyboard.press("z")
+    Canvas(gus).click(120, 100)
+    gus.keyboard.press("s")
+    gus.get_by_text("saved 4 clicks of section_02, joined with those of hal").wait_for()
+    assert saved_clicks(gus, 2) == both - {(60, 40, 1)} | {(120, 100, 1)}
+    # the same pixel, one way and the other: hal's is at hand until a choice is made
+    Canvas(gus).click(150, 60, modifiers=["Shift"])
+    gus.keyboard.press("s")
+    gus.get_by_text("saved 5 clicks of section_02").wait_for()
+    Canvas(hal).click(150, 60)
+    Canvas(hal).click(20, 170)
+    hal.keyboard.press("s")
+    hal.get_by_text("saved 6 clicks of section_02, joined with those of gus").wait_for()
+    assert {(150, 60, 0), (20, 170, 1)} < saved_clicks(hal, 2)
+    assert "clicked otherwise on 1 of your pixels" in hal.locator("#conflict").inner_text()
+    shoot(hal, "conflict")
+    hal.keyboard.press("n")
+    hal.locator("#clicks", has_text="section_03").wait_for()
+    assert hal.locator("#conflict").is_hidden()
+    hal.keyboard.press("b")
+    hal.locator("#clicks", has_text="section_02").wait_for()
+    hal.get_by_role("button", name="Take mine").click()
+    assert hal.locator("#conflict").is_hidden()
+    hal.keyboard.press("s")
+    hal.get_by_text(re.compile("saved 6 clicks of section_02$")).wait_for()
+    assert (150, 60, 1) in saved_clicks(hal, 2) and (150, 60, 0) not in saved_clicks(hal, 2)
+    with workplace.store as store:
+        records = [r for r in store.clicks.history() if r.image.endswith("section_02.png")]
+    assert {r.annotator for r in records} == {"person:gus", "person:hal"}
+
+
+# Let the first save wait on its way until it is let go.
+HOLD = """() => {
+    const real = window.fetch;
+    window.fetch = async (path, options) => {
+        if (options?.method === "PUT" && !window.letGo) await new Promise((go) => { window.letGo = go; });
+        return real(path, options);
+    };
+}"""
+
+
+def test_what_is_clicked_while_a_save_is_on_its_way_is_saved_too(visit):
+    page = visit("points", "ida")
+    page.locator("#images button").nth(3).click()
+    page.locator("#clicks", has_text="section_03").wait_for()
+    masked(page, 0)
+    Canvas(page).click(30, 30)
+    page.evaluate(HOLD)
+    page.keyboard.press("s")
+    while not page.evaluate("Boolean(window.letGo)"):
+        page.wait_for_timeout(20)
+    Canvas(page).click(60, 60)
+    page.keyboard.press("b")
+    page.evaluate("window.letGo()")
+    page.locator("#clicks", has_text="section_02").wait_for()
+    assert saved_clicks(page, 3) == {(30, 30, 1), (60, 60, 1)}
+
+
 def test_ten_votes_by_keyboard_with_an_undo_and_a_reload(visit, workplace, shoot):
     page = visit("votes", "ben")
     given = dict(vote(page, "ben", key) for key in "1202")

@@ -14,7 +14,7 @@ function tell(text, problem = false) {
 const name = element("name");
 name.value = localStorage.getItem("name") ?? "me";
 
-const jobs = { points: new Points(tell), votes: new Votes(tell, () => name.value) };
+const jobs = { points: new Points(tell, () => name.value), votes: new Votes(tell, () => name.value) };
 jobs.training = new Training(tell, () => show("points"), () => jobs.points.offerTrained());
 const keys = { p: "points", v: "votes", t: "training" };
 let shown = null;

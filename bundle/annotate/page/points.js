@@ -1,11 +1,9 @@
 // Clicks on an image: pan, zoom, click, undo, save; the mask follows.
 
-import { askJson, askPicture, pictureOf } from "./server.js";
+import { drawClicks, tinted } from "./drawing.js";
+import { instead, merge } from "./merging.js";
+import { askJson, askPicture, newId, pictureOf } from "./server.js";
 
-// Okabe and Ito's colours, which colour-blind people tell apart.
-const FOREGROUND = "#f0e442";
-const BACKGROUND = "#d55e00";
-const MASK = [86, 180, 233];
 const SLOW = 250;
 const STEP = 60;
 
@@ -13,13 +11,16 @@ const element = (id) => document.getElementById(id);
 const networks = () => [...document.querySelectorAll("[name=network]")];
 
 export class Points {
-  constructor(tell) {
+  constructor(tell, name) {
     this.tell = tell;
+    this.name = name;
     this.canvas = element("image");
     this.images = [];
     this.number = null;
     this.clicks = [];
-    this.saved = "[]";
+    this.base = null; // the saved clicks that these were made from, and their version
+    this.saving = Promise.resolve(true);
+    this.kept = new Map(); // by image: what I wanted where somebody else had clicked otherwise
     this.view = { scale: 1, x: 0, y: 0 };
     this.mask = null;
     this.network = "start";
@@ -40,12 +41,14 @@ export class Points {
     canvas.addEventListener("wheel", (event) => this.zoom(event), { passive: false });
     element("undo-click").addEventListener("click", () => this.undo());
     element("save").addEventListener("click", () => this.save());
+    element("take-mine").addEventListener("click", () => this.settle(true));
+    element("keep-theirs").addEventListener("click", () => this.settle(false));
     element("fit").addEventListener("click", () => this.fit());
     element("overlay").addEventListener("change", () => this.draw());
     for (const radio of networks()) radio.addEventListener("change", () => this.choose(radio.value));
     new ResizeObserver(() => this.resize()).observe(canvas);
     window.addEventListener("beforeunload", (event) => {
-      if (this.unsaved()) event.preventDefault();
+      if (this.unsaved() || this.kept.size) event.preventDefault();
     });
   }
 
@@ -92,39 +95,60 @@ export class Points {
   }
 
   async open(number) {
-    if (number === this.number || (this.unsaved() && !(await this.save()))) return;
+    if (number === this.number && this.base) return;
+    do {
+      if (this.unsaved() && !(await this.save())) return;
+      await this.saving;
+    } while (this.unsaved()); // what was clicked meanwhile
     this.number = number;
     this.picture = null;
     this.mask = null;
-    const [picture, { points, labels }] = await Promise.all([
-      pictureOf(number),
-      askJson("GET", `api/images/${number}/clicks`),
-    ]);
-    if (number !== this.number) return;
+    this.base = null;
+    this.clicks = [];
+    const [picture, found] = await Promise.all([pictureOf(number), askJson("GET", `api/images/${number}/clicks`)]);
+    if (number !== this.number || this.base) return;
     this.picture = picture;
-    this.clicks = points.map(([x, y], i) => ({ x, y, label: labels[i] }));
-    this.saved = JSON.stringify(this.clicks);
+    this.base = { clicks: clicksOf(found), version: found.version };
+    this.clicks = [...this.base.clicks];
     this.fit();
     await this.changed();
   }
 
   unsaved() {
-    return JSON.stringify(this.clicks) !== this.saved;
+    return this.base !== null && JSON.stringify(this.clicks) !== JSON.stringify(this.base.clicks);
   }
 
   content() {
     return { points: this.clicks.map(({ x, y }) => [x, y]), labels: this.clicks.map(({ label }) => label) };
   }
 
-  async save() {
+  // One save after the other, so that a person does not come into their own way.
+  save() {
+    this.saving = this.saving.then(() => this.saveNow());
+    return this.saving;
+  }
+
+  async saveNow() {
     const { number } = this;
-    const given = JSON.stringify(this.clicks);
+    const others = new Set();
     try {
-      const { saved } = await askJson("PUT", `api/images/${number}/clicks`, this.content());
-      this.images[number].points = saved;
-      if (number === this.number) this.saved = given;
-      this.tell(`saved ${saved} clicks of ${this.images[number].name}`);
-      return true;
+      while (this.base) {
+        const given = [...this.clicks];
+        const body = { uid: newId(), annotator: this.name(), version: this.base.version, ...this.content() };
+        try {
+          const { saved, version } = await askJson("PUT", `api/images/${number}/clicks`, body);
+          this.base = { clicks: given, version };
+          this.images[number].points = saved;
+          const joined = others.size ? `, joined with those of ${[...others].join(" and ")}` : "";
+          this.tell(`saved ${saved} clicks of ${this.images[number].name}${joined}`);
+          return true;
+        } catch (error) {
+          if (!error.now) throw error;
+          others.add(error.now.annotator.replace("person:", ""));
+          this.join(number, error.now);
+        }
+      }
+      return false;
     } catch (error) {
       this.tell(error.message, true);
       return false;
@@ -133,12 +157,29 @@ export class Points {
     }
   }
 
+  // Somebody else saved this image meanwhile: my changes go on top of theirs.
+  join(number, now) {
+    const theirs = clicksOf(now);
+    const { merged, mineInstead } = merge(this.base.clicks, this.clicks, theirs);
+    this.base = { clicks: theirs, version: now.version };
+    this.clicks = merged;
+    if (mineInstead.length) this.kept.set(number, [...(this.kept.get(number) ?? []), ...mineInstead]);
+    this.changed();
+  }
+
+  // Where both had clicked the same pixel, theirs is on show until I say otherwise.
+  async settle(mine) {
+    if (mine) this.clicks = instead(this.clicks, this.kept.get(this.number));
+    this.kept.delete(this.number);
+    await this.changed();
+  }
+
   async undo() {
     if (this.clicks.pop()) await this.changed();
   }
 
   async add(x, y, label) {
-    if (this.clicks.some((click) => click.x === x && click.y === y)) return;
+    if (!this.base || this.clicks.some((click) => click.x === x && click.y === y)) return;
     this.clicks.push({ x, y, label });
     await this.changed();
   }
@@ -173,6 +214,9 @@ export class Points {
   }
 
   list() {
+    const kept = this.kept.get(this.number)?.length ?? 0;
+    element("conflict").hidden = !kept;
+    element("both").textContent = `Somebody else clicked otherwise on ${kept} of your pixels; theirs are on show.`;
     const items = this.images.map((image, number) => {
       const button = document.createElement("button");
       const current = number === this.number;
@@ -276,39 +320,8 @@ export class Points {
     pen.drawImage(picture, 0, 0);
     pen.imageSmoothingEnabled = view.scale < 1;
     if (this.mask && element("overlay").checked) pen.drawImage(this.mask, 0, 0);
-    const radius = (5 * window.devicePixelRatio) / view.scale;
-    for (const { x, y, label } of this.clicks) {
-      pen.beginPath();
-      if (label === 1) pen.arc(x + 0.5, y + 0.5, radius, 0, 2 * Math.PI);
-      else pen.rect(x + 0.5 - radius, y + 0.5 - radius, 2 * radius, 2 * radius);
-      pen.fillStyle = label === 1 ? FOREGROUND : BACKGROUND;
-      pen.fill();
-      pen.lineWidth = radius / 3;
-      pen.strokeStyle = "#000";
-      pen.stroke();
-      if (label === 1) continue;
-      pen.beginPath();
-      pen.moveTo(x + 0.5 - radius / 2, y + 0.5);
-      pen.lineTo(x + 0.5 + radius / 2, y + 0.5);
-      pen.stroke();
-    }
+    drawClicks(pen, this.clicks, (5 * window.devicePixelRatio) / view.scale);
   }
 }
 
-// A mask as a transparent picture: tinted inside, opaque at its border.
-function tinted(mask) {
-  const canvas = new OffscreenCanvas(mask.width, mask.height);
-  const pen = canvas.getContext("2d");
-  pen.drawImage(mask, 0, 0);
-  const pixels = pen.getImageData(0, 0, mask.width, mask.height);
-  const { data, width, height } = pixels;
-  const inside = Uint8Array.from({ length: width * height }, (_, i) => (data[4 * i] > 127 ? 1 : 0));
-  for (let i = 0; i < inside.length; i += 1) {
-    const x = i % width;
-    const inner =
-      x > 0 && x < width - 1 && inside[i - 1] && inside[i + 1] && inside[i - width] && inside[i + width];
-    data.set([...MASK, inside[i] ? (inner ? 70 : 255) : 0], 4 * i);
-  }
-  pen.putImageData(pixels, 0, 0);
-  return canvas;
-}
+const clicksOf = ({ points, labels }) => points.map(([x, y], i) => ({ x, y, label: labels[i] }));

@@ -17,8 +17,8 @@ export async function ask(method, path, body) {
     }
     if (response?.ok) return response;
     if (response && response.status < 500 && response.status !== 429) {
-      const { detail } = await response.json().catch(() => ({ detail: response.statusText }));
-      throw new Error(detail);
+      const { detail, now } = await response.json().catch(() => ({ detail: response.statusText }));
+      throw Object.assign(new Error(detail), { now }); // what there is now, where somebody else came first
     }
     if (wait === null) throw new Error("the server does not answer; nothing was lost that it had confirmed");
     await pause(wait);
