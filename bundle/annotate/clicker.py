@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from bundle import keys as K
-from bundle.data.domains import DATALIST, SPLITS, read_datalist
+from bundle.data.domains import DATALIST, SPLITS, check_crowding, read_datalist
 from bundle.data.image_files import read_header, stem
 from bundle.data.points import Clicks, PointsFile, read_points, write_points
 from bundle.errors import DataError
@@ -40,6 +40,8 @@ class Clicker:
         inferer: how images are cut into windows.
         threshold: of the foreground probability.
         sessions: images whose features are kept at a time, for each network.
+        trained_window: side of the largest window in pixels that a training cuts out; clicks that are too many for it
+            are not saved.
 
     Raises:
         DataError: the folder, the split, an image or the points file cannot be used.
@@ -55,6 +57,7 @@ class Clicker:
         inferer: PromptedSlidingWindowInferer,
         threshold: float = 0.5,
         sessions: int = 2,
+        trained_window: int = 0,
     ) -> None:
         self.folder = folder.resolve()
         self.points = inside(self.folder, self.folder / points)
@@ -74,6 +77,7 @@ class Clicker:
         self._networks: dict[Which, PromptableSegmenter] = {"start": network}
         self._inferer = inferer
         self._threshold = threshold
+        self._widest = max(*inferer.window, trained_window)
         self._sessions: OrderedDict[tuple[int, Which], ClickSession] = OrderedDict()
         self._kept = 2 * sessions
         self._reading = Lock()
@@ -118,9 +122,11 @@ class Clicker:
             labels: 1 foreground, 0 background.
 
         Raises:
-            ValueError: a click lies outside of the image, two lie on one pixel, or there are more or fewer labels.
+            ValueError: a click lies outside of the image, two lie on one pixel, there are more or fewer labels, or a
+                window holds more clicks than a training would take.
         """
         self.channels(number, points, labels)
+        check_crowding([{K.IMAGE: self.names[number], K.POINTS: points}], self._widest, self._inferer.max_points)
         with self._saving:
             clicks, complete = self._saved()
             clicks[self.names[number]] = Clicks([list(point) for point in points], list(labels))

@@ -1,10 +1,5 @@
 """The real server in a process of its own, killed while eight people vote."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -13,60 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-import torch
-from monai.bundle import ConfigParser
 
 from bundle.preferences.store import JudgementStore
-from tests.integration.commands import ROOT
 
 PEOPLE, EACH, KILLS = 8, 125, 3
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Server:
-    """``scripts/annotate.py`` on the loopback."""
-
-    def __init__(self, *arguments):
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.command = [sys.executable, "scripts/annotate.py", *map(str, arguments), "--port", str(self.port)]
-        self.start()
-
-    def start(self):
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(self.command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-        for _ in range(600):
-            try:
-                return httpx.get(f"{self.url}/api/images", timeout=5).raise_for_status()
-            except httpx.HTTPError:
-                assert self.process.poll() is None, "the server ended"
-                time.sleep(0.2)
-        raise AssertionError("the server did not start")
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-
-@pytest.fixture
-def server(domain, ballot, tmp_path):
-    config = ConfigParser()
-    config.read_config(ROOT / "configs" / "inference.json")
-    torch.save(config.get_parsed_content("network_def").state_dict(), tmp_path / "network.pt")
-    paths = {
-        "--data": domain,
-        "--checkpoint": tmp_path / "network.pt",
-        "--store": ballot.store.path,
-        "--candidates": tmp_path / "candidates",
-    }
-    running = Server(*(part for pair in paths.items() for part in pair))
-    yield running
-    running.kill()
 
 
 @pytest.mark.slow
@@ -75,7 +20,7 @@ def test_no_vote_is_lost_or_doubled(server, ballot):
     acknowledged, lock = [], threading.Lock()
 
     def vote(person):
-        with httpx.Client(base_url=server.url, timeout=20) as client:
+        with server.client(timeout=20) as client:
             for number in range(EACH):
                 given = {
                     "uid": uuid.uuid4().hex,
