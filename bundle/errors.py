@@ -1,4 +1,8 @@
-"""The error of everything that a person gave as data and that cannot be used."""
+"""Errors that a person can mend: what was given and cannot be used, and what cannot be written."""
+
+import errno
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class DataError(ValueError):
@@ -7,3 +11,8 @@ class DataError(ValueError):
 
 class StorageError(DataError):
     """Nothing could be written: the disk is full, read-only or over quota."""
+
+
+def is_full(error: OSError) -> bool:
+    """Whether nothing could be written because the disk is full, read-only or over quota, or a file too large."""
+    return error.errno in FULL

@@ -6,12 +6,16 @@ python scripts/annotate.py --data data/target --checkpoint models/adapted.pt
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ipaddress
 import logging
 import os
+import resource
 import secrets
 import socket
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -23,16 +27,20 @@ from monai.bundle import ConfigParser  # noqa: E402
 from bundle import keys as K  # noqa: E402
 from bundle.annotate.ballot import Ballot  # noqa: E402
 from bundle.annotate.clicker import Clicker  # noqa: E402
+from bundle.annotate.connections import SETTINGS  # noqa: E402
 from bundle.annotate.gate import LOOPBACK, Gate  # noqa: E402
 from bundle.annotate.server import create_app  # noqa: E402
 from bundle.annotate.training import Training  # noqa: E402
 from bundle.data.domains import read_datalist  # noqa: E402
+from bundle.errors import DataError  # noqa: E402
 from bundle.handlers.weights import load_matching, read_state  # noqa: E402
 from bundle.preferences.store import JudgementStore  # noqa: E402
 from bundle.preflight import explain  # noqa: E402
 
 PATIENCE = 5.0
 """Seconds for which a request waits while another program holds the store."""
+SHORTEST_TOKEN = 8
+OPEN_FILES = 4096
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)")
     add("--port", type=int, default=8000, help="0 for any that is free (default: 8000)")
-    add("--token", help="who opens the page must have it (default: none on the loopback, else a random one)")
+    add("--token", help="who opens the page must have it, 8 characters or more (default: a random one)")
     return options
 
 
@@ -69,6 +77,8 @@ def open_clicker(options: argparse.Namespace, store: JudgementStore) -> Clicker:
     config["bundle_root"] = str(ROOT)
     network = config.get_parsed_content("network_def").to(config.get_parsed_content("device"))
     load_matching(network, read_state(options.checkpoint), str(options.checkpoint))
+    training = ConfigParser()
+    training.read_config([str(ROOT / "configs" / "train.json"), *map(str, options.config)])
     preprocessing = config.get_parsed_content("preprocessing")
 
     def load(path: str) -> torch.Tensor:
@@ -84,6 +94,7 @@ def open_clicker(options: argparse.Namespace, store: JudgementStore) -> Clicker:
         network.eval(),
         config.get_parsed_content("inferer"),
         config.get_parsed_content("threshold"),
+        trained_window=max(training.get_parsed_content("crop_size")),
     )
 
 
@@ -102,6 +113,36 @@ def training_of(options: argparse.Namespace, clicker: Clicker, store: JudgementS
         settings["pixel_size"] = f"{pixel_size:g}"  # 20, not 20.0, fits overlays that have a whole number as well
     overlays = [path.absolute() for path in options.config]
     return Training(ROOT, overlays, settings, clicker.points, store, clicker.offer)
+
+
+def check_token(token: str) -> str:
+    """Refuse a token that is soon guessed, or that no address can carry.
+
+    Raises:
+        DataError: it is too short, or holds what cannot be printed.
+    """
+    if len(token) < SHORTEST_TOKEN or not token.isprintable():
+        raise DataError(
+            f"--token {token!r}: expected {SHORTEST_TOKEN} or more characters that can be printed; leave it out for a "
+            "random one"
+        )
+    return token
+
+
+def names_of(host: str) -> tuple[str, ...] | None:
+    """The names under which the server answers: on the loopback its own, so that no other can be pointed at it."""
+    name = f"[{host}]" if ":" in host else host
+    with contextlib.suppress(ValueError):
+        return tuple(dict.fromkeys((*LOOPBACK, name))) if ipaddress.ip_address(host).is_loopback else None
+    return LOOPBACK if name in LOOPBACK else None
+
+
+def allow_connections() -> None:
+    """Let this process have as many open files as connections may need; some systems begin with 256."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -123,9 +164,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the server until it is stopped; returns the exit status."""
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s - %(message)s")
-    local = options.host in (*LOOPBACK, "::1")
-    token = options.token or (None if local else secrets.token_urlsafe(24))
+    allow_connections()
     try:
+        token = secrets.token_urlsafe(24) if options.token is None else check_token(options.token)
         listener = listen(options.host, options.port)
         options.store.parent.mkdir(parents=True, exist_ok=True)
         store = JudgementStore(options.store, wait=PATIENCE)
@@ -140,13 +181,13 @@ def main(arguments: list[str] | None = None) -> int:
         # as load_domain spells them, whose paths the questions bear
         numbers = {str(options.data.absolute() / name): number for number, name in enumerate(clicker.names)}
         ballot = Ballot(store, numbers, options.candidates)
-        app = Gate(create_app(clicker, ballot, training_of(options, clicker, store)), token=token)
+        training = training_of(options, clicker, store)
+        app = Gate(create_app(clicker, ballot, training), token, names_of(options.host))
         host = f"[{options.host}]" if ":" in options.host else options.host
-        query = f"/?token={token}" if token else "/"
-        print(f"open http://{host}:{listener.getsockname()[1]}{query} (stop with Ctrl-C)", flush=True)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", limit_concurrency=64))
+        address = f"http://{host}:{listener.getsockname()[1]}/?token={quote(token, safe='')}"
+        print(f"open {address} (stop with Ctrl-C)", flush=True)
         try:
-            server.run(sockets=[listener])
+            uvicorn.Server(uvicorn.Config(app, log_level="error", **SETTINGS)).run(sockets=[listener])
         except KeyboardInterrupt:  # uvicorn has ended in good order and passes it on
             return 0
     return 0

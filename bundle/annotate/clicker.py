@@ -17,7 +17,7 @@ from PIL import Image
 
 from bundle import keys as K
 from bundle.annotate.ballot import person
-from bundle.data.domains import DATALIST, SPLITS, read_datalist
+from bundle.data.domains import DATALIST, SPLITS, check_crowding, read_datalist
 from bundle.data.image_files import read_header, stem
 from bundle.data.points import Clicks
 from bundle.errors import DataError
@@ -49,6 +49,8 @@ class Clicker:
         inferer: how images are cut into windows.
         threshold: of the foreground probability.
         sessions: images whose features are kept at a time, for each network.
+        trained_window: side of the largest window in pixels that a training cuts out; clicks that are too many for it
+            are not saved.
 
     Raises:
         DataError: the folder, the split, an image or the points file cannot be used.
@@ -65,6 +67,7 @@ class Clicker:
         inferer: PromptedSlidingWindowInferer,
         threshold: float = 0.5,
         sessions: int = 2,
+        trained_window: int = 0,
     ) -> None:
         self.folder = folder.resolve()
         self.points = inside(self.folder, self.folder / points)
@@ -87,6 +90,7 @@ class Clicker:
         self._networks: dict[Which, PromptableSegmenter] = {"start": network}
         self._inferer = inferer
         self._threshold = threshold
+        self._widest = max(*inferer.window, trained_window)
         self._sessions: OrderedDict[tuple[int, Which], ClickSession] = OrderedDict()
         self._kept = 2 * sessions
         self._reading = Lock()
@@ -149,9 +153,11 @@ class Clicker:
 
         Raises:
             ClicksChangedError: somebody else saved since that version; nothing was written.
-            ValueError: a click lies outside of the image, two lie on one pixel, or there are more or fewer labels.
+            ValueError: a click lies outside of the image, two lie on one pixel, there are more or fewer labels, or a
+                window holds more clicks than a training would take.
         """
         self.channels(number, points, labels)
+        check_crowding([{K.IMAGE: self.names[number], K.POINTS: points}], self._widest, self._inferer.max_points)
         return self._saved.save(self.names[number], as_pixels(points, labels), version, person(annotator), uid)
 
     def segment(

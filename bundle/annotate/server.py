@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,12 +20,16 @@ from starlette.requests import Request
 from bundle.annotate.agreement import agreements
 from bundle.annotate.ballot import NAME, Ballot
 from bundle.annotate.clicker import Clicker, Which
-from bundle.annotate.gate import FAILED
+from bundle.annotate.gate import FAILED, one_line
 from bundle.annotate.training import BusyError, Method, Training
+from bundle.errors import StorageError, is_full
 from bundle.preferences.click_records import ClicksChangedError, ImageClicks
 from bundle.preferences.saved_clicks import ExportError, as_lists
 
 PAGE = Path(__file__).with_name("page")
+MAKE_ROOM = "this was not saved: make room on the server's disk, then send it again"
+
+logger = logging.getLogger(__name__)
 
 Pixel = Annotated[int, Field(ge=0, lt=1 << 20, strict=True)]
 Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
@@ -93,7 +98,7 @@ def create_app(clicker: Clicker, ballot: Ballot, training: Training) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        await run_in_threadpool(training.stop)
+        await run_in_threadpool(training.close)
 
     app = FastAPI(title="Prefer-DAS annotation", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
 
@@ -183,11 +188,22 @@ def create_app(clicker: Clicker, ballot: Ballot, training: Training) -> FastAPI:
     def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
-        return JSONResponse({"detail": f"{where}: {first['msg']}"}, 422)
+        return JSONResponse({"detail": one_line(f"{where}: {first['msg']}")}, 422)
 
     @app.exception_handler(ValueError)
     def unusable(request: Request, error: ValueError) -> JSONResponse:
-        return JSONResponse({"detail": str(error).splitlines()[0]}, 422)
+        return JSONResponse({"detail": one_line(str(error))}, 422)
+
+    @app.exception_handler(StorageError)
+    def unwritable(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": one_line(f"{error}; {MAKE_ROOM}")}, 507)
+
+    @app.exception_handler(OSError)
+    def broken(request: Request, error: OSError) -> JSONResponse:
+        if is_full(error):
+            return unwritable(request, error)
+        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return JSONResponse({"detail": FAILED}, 500)
 
     @app.exception_handler(StarletteHTTPException)
     def refused(request: Request, error: StarletteHTTPException) -> JSONResponse:

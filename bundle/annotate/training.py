@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
+from bundle.annotate.lifeline import PATIENCE
+from bundle.annotate.training_lock import BusyError, Run, TrainingLock
 from bundle.data.json_files import read_json
-from bundle.errors import DataError
+from bundle.errors import DataError, StorageError, is_full
 from bundle.preferences.store import JudgementStore
 
 Method = Literal["lpo", "slpo"]
+LIFELINE = (sys.executable, "-m", "bundle.annotate.lifeline")
 METHODS: tuple[Method, ...] = ("lpo", "slpo")
-NICE = 3
-"""Clicks and votes come first."""
-PATIENCE = 10.0
-"""Seconds that a training may take to end when it is told to."""
 
 logger = logging.getLogger(__name__)
-
-
-class BusyError(Exception):
-    """A training runs already."""
 
 
 class Training:
     """Stage 2 (``configs/prefer.json``) as a subprocess.
 
-    It holds a lock in its work folder as long as it lives, so that there is one at a time also where a server was
-    killed, or two serve one folder. Its log is kept there, each in a file of its own.
+    It holds a lock in its work folder as long as it lives, so that there is one at a time also where two serve one
+    folder; each then shows, and may stop, what the other started. However a server ends, what it started ends with it
+    (:mod:`bundle.annotate.lifeline`), and the next one says so. Logs are kept in the folder, each in a file of its own.
 
     Args:
         root: the repository, where bundle commands run.
@@ -65,14 +61,18 @@ class Training:
         self.trained = trained
         self.work = Path(self.settings["work_dir"])
         self.log: Path | None = None
+        self._lock = TrainingLock(self.work)
         self._turn = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._run: Run | None = None
         self._watcher: threading.Thread | None = None
         self._state = "idle"
         self._message = ""
-        self._method: Method | None = None
-        self._started = self._ended = 0.0
+        self._ended = 0.0
         self._stopping = False
+        with self._turn:
+            self._look_for_another()
+        self._look_for_an_end()
 
     def command(self, method: Method) -> list[str]:
         """What is started, as a person could type it in the repository's root."""
@@ -92,34 +92,47 @@ class Training:
 
         Raises:
             BusyError: one runs already.
-            DataError: nobody has named a best candidate yet, or the work folder cannot be written.
+            DataError: nobody has named a best candidate yet, or the work folder cannot be written (StorageError where
+                its disk is full).
         """
         if not self.counts()["winners"]:
             raise DataError("no vote names a best candidate yet; there is nothing to learn from")
         with self._turn:
+            self._look_for_another()
             if self._state == "running":
-                raise BusyError("a training runs already; wait for its end, or stop it")
+                whose = "" if self._process else f" that another server started in {self.work}"
+                raise BusyError(f"a training{whose} runs already; wait for its end, or stop it")
             try:
                 self._launch(method)
             except OSError as error:
-                raise DataError(f"{self.work}: cannot be written ({error.strerror})") from None
+                kind = StorageError if is_full(error) else DataError
+                raise kind(f"{self.work}: cannot be written ({error.strerror})") from None
 
     def stop(self) -> None:
-        """Stop the training, if one runs, and wait for its end."""
+        """Stop the training, if one runs, whichever server started it, and wait for its end.
+
+        Raises:
+            DataError: it runs on another machine, or is another user's.
+        """
         with self._turn:
-            process, watcher = self._process, self._watcher
-            if process is None or watcher is None or self._state != "running":
+            self._look_for_another()
+            run, watcher = self._run, self._watcher
+            if run is None or watcher is None or self._state != "running":
                 return
+            if run.host != socket.gethostname():
+                raise DataError(f"the training runs on {run.host}; stop it there")
             self._stopping = True
         for number in (signal.SIGTERM, signal.SIGKILL):
-            _signal_group(process.pid, number)
-            try:
-                process.wait(PATIENCE)
-                break
-            except subprocess.TimeoutExpired:
-                logger.warning("the training goes on after %s", number.name)
-        _signal_group(process.pid, signal.SIGKILL)  # workers that outlived it
-        watcher.join(PATIENCE)
+            _signal_group(run.group, number)
+            watcher.join(PATIENCE)
+            if not watcher.is_alive():
+                return
+            logger.warning("the training goes on after %s", number.name)
+
+    def close(self) -> None:
+        """Stop the training if this server started it."""
+        if self._process is not None:
+            self.stop()
 
     def status(self) -> dict[str, Any]:
         """How the training is getting on.
@@ -131,12 +144,13 @@ class Training:
             ``advised`` (the method that suits the share answered), ``checkpoint``, ``log``, and :meth:`counts`.
         """
         with self._turn:
-            state, method, message = self._state, self._method, self._message
-            seconds = (time.monotonic() if state == "running" else self._ended) - self._started
+            self._look_for_another()
+            state, message, run = self._state, self._message, self._run
+            seconds = max(0.0, (time.time() if state == "running" else self._ended) - run.began) if run else 0.0
         counts = self.counts()
         return {
             "state": state,
-            "method": method,
+            "method": run.method if run else None,
             "message": message,
             "seconds": seconds,
             "progress": self._progress() if state != "idle" else None,
@@ -170,49 +184,105 @@ class Training:
 
     def _launch(self, method: Method) -> None:
         self.work.mkdir(parents=True, exist_ok=True)
-        with (self.work / "training.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BusyError(f"a training that another server started runs in {self.work}") from None
-            for old in (self.work / "progress.json", self.picture):
+        with self._lock.taken() as lock:
+            for old in (self.work / "progress.json", self.picture, self._lock.outcome_path):
                 old.unlink(missing_ok=True)
-            self.log = self.work / f"training-{time.strftime('%Y%m%d-%H%M%S')}.log"
-            with self.log.open("wb") as log:
-                # the lock goes with the process and is free when that ends, however it does
-                self._process = subprocess.Popen(
-                    self.command(method),
+            with self._new_log() as log:
+                # the lock goes with the processes and is free when they end, however they do
+                process = subprocess.Popen(
+                    [*LIFELINE, str(self._lock.outcome_path), *self.command(method)],
                     cwd=self.root,
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                     pass_fds=(lock.fileno(),),
                 )
-        os.setpriority(os.PRIO_PGRP, self._process.pid, NICE)
-        self._state, self._method, self._message, self._stopping = "running", method, "", False
-        self._started = time.monotonic()
-        self._watcher = threading.Thread(target=self._wait, args=(self._process,), daemon=True)
+            run = Run(process.pid, socket.gethostname(), time.time(), method, log.name)
+            try:
+                self._lock.name(lock, run)
+            except OSError:
+                _signal_group(process.pid, signal.SIGKILL)
+                process.wait()
+                raise
+        self._follow(run, process)
+
+    def _new_log(self) -> IO[bytes]:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        for number in range(1, 1000):
+            try:
+                return (self.work / f"training-{stamp}{f'-{number}' if number > 1 else ''}.log").open("xb")
+            except FileExistsError:
+                continue
+        raise FileExistsError(0, f"there are too many files training-{stamp}")
+
+    def _follow(self, run: Run, process: subprocess.Popen[bytes] | None) -> None:
+        self._run, self._process, self.log = run, process, Path(run.log)
+        self._state, self._message, self._stopping = "running", "", False
+        self._watcher = threading.Thread(target=self._wait, args=(run, process), daemon=True)
         self._watcher.start()
 
-    def _wait(self, process: subprocess.Popen[bytes]) -> None:
-        code = process.wait()
-        state, message = ("done", "") if code == 0 else ("failed", self._last_line())
-        if code < 0:
-            message = f"the training was ended by {signal.Signals(-code).name}"
+    def _look_for_another(self) -> None:
+        """Follow a training that runs and that another server started, if there is one."""
+        if self._state != "running" and self._lock.is_held():
+            run = self._lock.run()
+            if run is not None:
+                self._follow(run, None)
+
+    def _look_for_an_end(self) -> None:
+        """At the start: what became of a training whose end no server saw, or that did not come to a good one."""
+        run, outcome = self._lock.run(), self._lock.outcome()
+        if run is None or self._state == "running" or (outcome and outcome.code == 0 and not outcome.orphaned):
+            return
+        self._run, self.log = run, Path(run.log)
+        self._end(None)
+
+    def _wait(self, run: Run, process: subprocess.Popen[bytes] | None) -> None:
+        code = process.wait() if process else None
+        while self._lock.is_held() and self._lock.run() == run:  # another server's; or its workers live on
+            time.sleep(0.2)
+        self._end(code)
+
+    def _end(self, code: int | None) -> None:
+        """Say how the training ended.
+
+        Args:
+            code: exit status of its process, if this server started it; counts if no other was noted down.
+        """
+        outcome = self._lock.outcome()
+        if outcome is not None:
+            code = outcome.code
+        elif code is not None and code > 128:
+            code = 128 - code
+        state, message = "failed", ""
         if code == 0:
-            try:
-                self.trained(Path(self.settings["checkpoint"]))
-            except Exception as error:
-                logger.exception("the new weights cannot be shown")
-                state, message = "failed", str(error).partition("\n")[0]
+            state, message = self._show_weights()
+        elif self._stopping or (code == -signal.SIGTERM and not (outcome and outcome.orphaned)):
+            state = "stopped"
+        elif outcome is not None and outcome.orphaned:
+            message = "the training was ended because the server that had started it was gone; start it again"
+        elif code is None:
+            message = "the training was killed, or the machine went down; start it again"
+        elif code < 0:
+            message = f"the training was ended by {signal.Signals(-code).name}"
+        else:
+            message = self._last_line()
         with self._turn:
-            if self._stopping and code != 0:
-                state, message = "stopped", ""
-            self._state, self._message, self._ended = state, message, time.monotonic()
+            self._state, self._message, self._ended = state, message, outcome.ended if outcome else time.time()
+
+    def _show_weights(self) -> tuple[str, str]:
+        try:
+            self.trained(Path(self.settings["checkpoint"]))
+        except Exception as error:
+            logger.exception("the new weights cannot be shown")
+            return "failed", str(error).partition("\n")[0]
+        return "done", ""
 
     def _last_line(self) -> str:
-        text = self.log.read_bytes()[-4096:].decode(errors="replace") if self.log else ""
+        try:
+            text = self.log.read_bytes()[-4096:].decode(errors="replace") if self.log else ""
+        except OSError as error:
+            return f"the log cannot be read ({error.strerror})"
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         return lines[-1][:500] if lines else "the training ended without a word"
 
@@ -233,3 +303,5 @@ def _signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
     except ProcessLookupError:
         return
+    except PermissionError:
+        raise DataError("the training is another user's; only they can stop it") from None

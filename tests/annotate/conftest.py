@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from monai.bundle import ConfigParser
 from monai.data import Dataset
 
 from bundle import keys as K
@@ -17,6 +18,7 @@ from bundle.inferers import PromptedSlidingWindowInferer
 from bundle.networks import ConvEncoder, PromptableSegmenter
 from bundle.preferences.questionnaire import Questionnaire
 from bundle.preferences.store import JudgementStore
+from tests.annotate.real_server import Server
 from tests.conftest import write_domain
 from tests.integration.commands import NETWORK, ROOT, TRAINING
 
@@ -96,3 +98,26 @@ def app(clicker, ballot, training):
 def client(app):
     with TestClient(Gate(app), base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture
+def paths(domain, ballot, tmp_path):
+    """Options of ``scripts/annotate.py`` for a network as the configurations have it."""
+    config = ConfigParser()
+    config.read_config(ROOT / "configs" / "inference.json")
+    torch.save(config.get_parsed_content("network_def").state_dict(), tmp_path / "network.pt")
+    return {
+        "--data": domain,
+        "--checkpoint": tmp_path / "network.pt",
+        "--store": ballot.store.path,
+        "--candidates": tmp_path / "candidates",
+        "--trained": tmp_path / "model.pt",
+    }
+
+
+@pytest.fixture
+def server(paths):
+    """The real server."""
+    running = Server(*(part for pair in paths.items() for part in pair))
+    yield running
+    running.kill()

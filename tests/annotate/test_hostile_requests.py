@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
@@ -20,6 +21,13 @@ TRAVERSAL = [
     "/%2e%2e%5c%2e%2e%5cwindows",
     "//etc/passwd",
     "/%00",
+    "/page.css%00.png",
+    "/" + "a" * 9000,
+    "/" + "a/" * 4000,
+    "/%ed%a0%80",
+    "/%ff%fe",
+    "/%2e%2e",
+    "//evil.example/%2e%2e",
     "/link",
     "/api/images/..%2f0/picture",
     "/api/images/%2fetc%2fpasswd/picture",
@@ -30,6 +38,9 @@ UNKNOWN = [
     ("GET", "/api/images/-1/picture", None),
     ("GET", "/api/images/1e3/picture", None),
     ("GET", "/api/images/99999999999999999999/clicks", None),
+    ("GET", "/api/images/" + "9" * 5000 + "/clicks", None),
+    ("GET", "/api/images/%00/clicks", None),
+    ("GET", "/api/questions/%ed%a0%80", None),
     ("GET", "/api/questions/" + "x" * 33, None),
     ("GET", "/api/progress/person:ada", None),
     ("POST", "/api/judgements", GOOD),
@@ -45,6 +56,12 @@ METHODS = [
     ("DELETE", "/api/training", {}),
     ("GET", "/api/training/stop", None),
     ("POST", "/api/training/picture", {}),
+    ("OPTIONS", "/api/images", None),
+    ("TRACE", "/api/images", None),
+    ("CONNECT", "/api/images", None),
+    ("PROPFIND", "/", {}),
+    ("POST", "/", {}),
+    ("HEAD", "/api/images/0/mask", None),
 ]
 MALFORMED = [
     ("/api/judgements", b"{"),
@@ -61,6 +78,23 @@ MALFORMED = [
     ("/api/judgements", json.dumps({**GOOD, "annotator": "ada\n"}).encode()),
     ("/api/judgements", json.dumps({**GOOD, "uid": "1"}).encode()),
     ("/api/judgements", json.dumps({**GOOD, "more": 1}).encode()),
+    ("/api/judgements", json.dumps({**GOOD, "\ud800": 1}).encode()),
+    ("/api/judgements", json.dumps({**GOOD, "two\nlines": 1}).encode()),
+    ("/api/judgements", json.dumps({**GOOD, "x" * 100_000: 1}).encode()),
+    ("/api/judgements", json.dumps({**GOOD, "annotator": "\ud800"}).encode()),
+    ("/api/judgements", json.dumps(GOOD).encode("utf-16")[:-1]),
+    ("/api/judgements", json.dumps(GOOD).replace("1.0", "1e999").encode()),
+    ("/api/judgements", json.dumps(GOOD).replace("1.0", "9" * 5000).encode()),
+    ("/api/judgements", json.dumps(GOOD).replace("1.0", "-0e-99999999").replace("ada", "").encode()),
+    ("/api/judgements", json.dumps(GOOD)[:-1].encode() + b', "answer": 99}'),
+    ("/api/judgements", b"[" * 200_000),
+    ("/api/judgements", b'{"a":' * 40_000),
+    ("/api/judgements", b'"' + b"\\ud800" * 1000 + b'"'),
+    ("/api/judgements", b"9" * 200_000),
+    ("/api/images/0/mask", b'{"points": ' + b"[" * 100_000 + b"]" * 100_000 + b', "labels": []}'),
+    ("/api/images/0/mask", b'{"points": [[%s, 1]], "labels": [1]}' % (b"9" * 5000)),
+    ("/api/images/0/mask", b'{"points": [[1e999, 1]], "labels": [1]}'),
+    ("/api/images/0/mask", b'{"points": [[true, 1]], "labels": [true]}'),
     ("/api/images/0/mask", b'{"points": [[NaN, 1]], "labels": [1]}'),
     ("/api/images/0/mask", b'{"points": [[Infinity, 1]], "labels": [1]}'),
     ("/api/images/0/mask", b'{"points": [[-1, 1]], "labels": [1]}'),
@@ -110,7 +144,13 @@ def untouched(client, ballot, domain, training, tmp_path):
 def refused(response):
     assert 400 <= response.status_code < 500, response.text
     detail = response.json()["detail"]
-    assert detail and "\n" not in detail and "Traceback" not in detail and "secret" not in response.text
+    assert (
+        detail
+        and len(detail) < 600
+        and detail.isprintable()
+        and "Traceback" not in detail
+        and "secret" not in response.text
+    )
     return response.status_code
 
 
@@ -126,7 +166,11 @@ def test_unknown_things(client, untouched, method, path, body):
 
 @pytest.mark.parametrize(("method", "path", "body"), METHODS)
 def test_wrong_methods(client, untouched, method, path, body):
-    assert refused(client.request(method, path, json=body)) in (404, 405)
+    answer = client.request(method, path, json=body)
+    if method == "HEAD":
+        assert answer.status_code in (404, 405)
+    else:
+        assert refused(answer) in (404, 405, 415)
 
 
 @pytest.mark.parametrize(("path", "body"), MALFORMED)
@@ -144,7 +188,19 @@ def test_a_form_of_another_site(client, untouched):
     assert refused(client.post("/api/judgements", data={"answer": "0"})) == 415
     assert refused(client.post("/api/judgements", content=b"{}", headers={"content-type": "text/plain"})) == 415
     evil = {"origin": "http://evil.example"}
-    assert refused(client.post("/api/judgements", json=GOOD, headers=evil)) == 403
+    own = "127.0.0.1:8000"
+    for origin in (
+        "http://evil.example",
+        "null",
+        "http://[::1",
+        "http://[",
+        f"http://{own}.x",
+        f"http://x@{own}",
+        own,
+        "://",
+    ):
+        assert refused(client.post("/api/judgements", json=GOOD, headers={"origin": origin})) == 403
+    assert refused(client.post("/api/judgements", json=GOOD, headers={"origin": f"http://{own}"})) == 404
     for path, body in (("/api/training", {"method": "lpo"}), ("/api/training/stop", {})):
         assert refused(client.post(path, json=body, headers=evil)) == 403
         assert refused(client.post(path, data=body)) == 415
@@ -165,33 +221,89 @@ def test_too_many(app):
 
 
 class TestToken:
-    token = uuid.uuid4().hex
+    token = f'{uuid.uuid4().hex} +&%;="/\\ü§'
 
     @pytest.fixture
     def client(self, app):
-        with TestClient(Gate(app, token=self.token), base_url="http://lab.example") as client:
+        gate = Gate(app, token=self.token, hosts=None)
+        with TestClient(gate, base_url="http://lab.example:8000", follow_redirects=False) as client:
             yield client
 
-    @pytest.mark.parametrize("query", ["", "?token=", "?token=wrong", f"?other={token}", "?token=%ff%fe"])
-    def test_wrong(self, client, query):
-        answer = client.get(f"/api/images{query}")
-        assert refused(answer) == 401 and self.token not in str(answer.headers)
-        assert refused(client.get("/api/images", headers={"cookie": "prefer-das-token=wrong"})) == 401
-        assert refused(client.get("/api/images", headers={"authorization": "token wrong"})) == 401
-        for path in ("/api/training", "/api/training/picture"):
-            assert refused(client.get(f"{path}{query}")) == 401
-        for path, body in (("/api/training", {"method": "lpo"}), ("/api/training/stop", {})):
-            assert refused(client.post(f"{path}{query}", json=body)) == 401
+    def test_wrong(self, client):
+        begun = quote(self.token, safe="")
+        for query in ("", "?token=", "?token=wrong", f"?other={begun}", "?token=%ff%fe", f"?token={self.token[:-1]}"):
+            for path in ("/", "/api/images", "/api/training", "/api/training/picture"):
+                answer = client.get(f"{path}{query}")
+                assert refused(answer) == 401 and self.token not in str(answer.headers)
+            for path, body in (("/api/training", {"method": "lpo"}), ("/api/training/stop", {})):
+                assert refused(client.post(f"{path}{query}", json=body)) == 401
 
-    def test_right(self, client):
-        header = {"authorization": f"token {self.token}"}
+    @pytest.mark.parametrize("name", ["cookie", "authorization", "host", "origin", "content-type", "content-length"])
+    def test_odd_headers(self, client, name):
+        for value in (b"", b"\xff\xfe", b"\xb2", b"=;=;", b'"', b"token", b"token ", b"http://[::1", b"[", b"x" * 9000):
+            for method in ("GET", "PUT"):
+                for token in ({}, {"authorization": f"token {self.token}".encode()}):
+                    headers = {**token, "content-type": b"application/json", name: value}
+                    answer = client.request(method, "/api/images/0/clicks", headers=headers, content=b"[]")
+                    assert answer.status_code < 500
+                    if not token and name != "authorization":
+                        assert refused(answer) in (401, 421)
+
+    def test_the_address_is_left_at_once_and_a_cookie_stays(self, client):
+        assert client.get("/").status_code == 401
+        opened = client.get(f"/?token={quote(self.token, safe='')}")
+        assert (opened.status_code, opened.headers["location"]) == (303, "./")
+        cookie = opened.headers["set-cookie"]
+        assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and self.token not in cookie
+        assert client.get("/").status_code == client.get("/api/images").status_code == 200
+        for path in ("/api/images", "/index.html"):  # it opens nothing but the page
+            client.cookies.clear()
+            assert refused(client.get(f"{path}?token={quote(self.token, safe='')}")) == 401
+
+    def test_after_a_link_on_another_site(self, client):
+        """There a browser keeps the strict cookie back from a redirection."""
+        linked = client.get(f"/?token={quote(self.token, safe='')}", headers={"sec-fetch-site": "cross-site"})
+        assert (linked.status_code, linked.headers["refresh"], linked.text) == (200, "0; url=./", "")
+        assert client.get("/").status_code == 200
+
+    def test_two_servers_on_one_host(self, app):
+        one, other = (Gate(app, token=token, hosts=None) for token in ("token one", "token two"))
+        cookies = {}
+        for gate, port in ((one, 8000), (other, 9000)):
+            with TestClient(gate, base_url=f"http://127.0.0.1:{port}", follow_redirects=False) as client:
+                opened = client.get(f"/?token={quote(gate.token)}")
+                name, _, value = opened.headers["set-cookie"].partition(";")[0].partition("=")
+                cookies[name] = value
+        assert len(cookies) == 2
+        strange = 'other={"a": [1, 2]}; x=" '  # what other servers on this host leave
+        both = "; ".join([strange, *(f"{name}={value}" for name, value in cookies.items())])
+        for gate, port in ((one, 8000), (other, 9000)):
+            with TestClient(gate, base_url=f"http://127.0.0.1:{port}") as client:
+                assert client.get("/api/images", headers={"cookie": both}).status_code == 200
+                swapped = both.replace("-8000", "-x").replace("-9000", "-8000").replace("-x", "-9000")
+                assert refused(client.get("/api/images", headers={"cookie": swapped})) == 401
+
+    def test_as_a_header(self, client):
+        header = {"authorization": f"token {self.token}".encode()}
         assert client.get("/api/images", headers=header).status_code == 200
         assert client.get("/api/images").status_code == 401
-        opened = client.get(f"/?token={self.token}")
-        assert opened.status_code == 200
-        cookie = opened.headers["set-cookie"]
-        assert "HttpOnly" in cookie and "SameSite=Strict" in cookie
-        assert client.get("/api/images").status_code == 200  # the cookie is sent from now on
+
+    def test_a_name_that_points_here_is_refused_with_the_token_too(self, app):
+        header = {"authorization": f"token {self.token}".encode()}
+        for host in ("evil.example:8000", "127.0.0.1.evil.example", "[::1].evil.example", "", "[::1", "[", "\xff"):
+            with TestClient(Gate(app, token=self.token), base_url="http://127.0.0.1:8000") as client:
+                assert refused(client.get("/api/images", headers={**header, "host": host.encode()})) == 421
+        for host in ("127.0.0.1", "localhost:9000", "[::1]:8000", "[::1]"):
+            with TestClient(Gate(app, token=self.token), base_url="http://127.0.0.1:8000") as client:
+                assert client.get("/api/images", headers={**header, "host": host}).status_code == 200
+
+    def test_strangers_use_up_only_their_own_rate(self, app):
+        gate = Gate(app, token=self.token, rate=2, burst=3, inside=4, clock=lambda: 0.0)
+        header = {"authorization": f"token {self.token}".encode()}
+        with TestClient(gate, base_url="http://127.0.0.1") as client:
+            assert [client.get("/api/agreement").status_code for _ in range(5)] == [401] * 3 + [429] * 2
+            found = [client.get("/api/agreement", headers=header).status_code for _ in range(13)]
+            assert found == [200] * 12 + [429]
 
 
 def test_an_error_inside_is_one_line_outside(app, clicker, monkeypatch):

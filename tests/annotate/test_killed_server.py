@@ -1,11 +1,6 @@
 """Two real servers on one folder and one store, each killed again and again while eight people click and vote."""
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -14,67 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-import torch
-from monai.bundle import ConfigParser
 
 from bundle.preferences.store import JudgementStore
 from tests.annotate.bodies import saving
+from tests.annotate.real_server import Server
 from tests.conftest import HEIGHT, TRAINING, WIDTH
-from tests.integration.commands import ROOT
 
 PEOPLE, EACH, KILLS = 8, 125, 3
-TOKEN = "killed-again-and-again"
-HEADERS = {"authorization": f"token {TOKEN}"}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Server:
-    """``scripts/annotate.py`` on the loopback."""
-
-    def __init__(self, *arguments):
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self.command = [sys.executable, "scripts/annotate.py", *map(str, arguments), "--port", str(port)]
-        self.launch()
-
-    def launch(self):
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(self.command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-
-    def wait(self):
-        for _ in range(600):
-            try:
-                return httpx.get(f"{self.url}/api/images", headers=HEADERS, timeout=5).raise_for_status()
-            except httpx.HTTPError:
-                assert self.process.poll() is None, "the server ended"
-                time.sleep(0.1)
-        raise AssertionError("the server did not start")
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
 
 
 @pytest.fixture
-def servers(domain, ballot, tmp_path):
-    config = ConfigParser()
-    config.read_config(ROOT / "configs" / "inference.json")
-    torch.save(config.get_parsed_content("network_def").state_dict(), tmp_path / "network.pt")
-    paths = {
-        "--data": domain,
-        "--checkpoint": tmp_path / "network.pt",
-        "--store": ballot.store.path,
-        "--candidates": tmp_path / "candidates",
-        "--token": TOKEN,
-    }
+def servers(paths):
     running = [Server(*(part for pair in paths.items() for part in pair)) for _ in range(2)]
-    for server in running:
-        server.wait()
     yield running
     for server in running:
         server.kill()
@@ -83,9 +29,9 @@ def servers(domain, ballot, tmp_path):
 class Person:
     """One of eight, at one of the servers: sends what is not acknowledged again, and joins what others saved."""
 
-    def __init__(self, number, url, questions):
+    def __init__(self, number, server, questions):
         self.number, self.questions = number, questions
-        self.client = httpx.Client(base_url=url, timeout=20, headers=HEADERS)
+        self.client = server.client(timeout=20)
         self.images = [self.send("GET", f"/api/images/{image}/clicks").json() for image in range(TRAINING)]
         self.votes, self.clicks, self.conflicts = [], [], 0
 
@@ -143,7 +89,7 @@ class Person:
 def test_no_click_and_no_vote_is_lost_or_doubled(servers, ballot, domain):
     assert WIDTH * HEIGHT > PEOPLE * EACH
     questions = [question.id for question in ballot.store.questions()]
-    people = [Person(number, servers[number % 2].url, questions) for number in range(PEOPLE)]
+    people = [Person(number, servers[number % 2], questions) for number in range(PEOPLE)]
     ended = threading.Event()
 
     def disturb(server):
@@ -152,8 +98,7 @@ def test_no_click_and_no_vote_is_lost_or_doubled(servers, ballot, domain):
                 if ended.wait(0.02):
                     return kill - 1
             server.kill()
-            server.launch()
-            server.wait()
+            server.start()
         return KILLS
 
     with ThreadPoolExecutor(PEOPLE + 2) as pool:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from scripts.annotate import main
+from bundle.annotate.gate import LOOPBACK
+from scripts.annotate import main, names_of
 from tests.integration.commands import ROOT
 
 
@@ -50,3 +51,14 @@ def test_port_in_use(fails):
         port = taken.getsockname()[1]
         assert f"127.0.0.1:{port} cannot be listened on (Address already in use)" in fails(port=port)
     assert "cannot be listened on" in fails(port=99999)
+
+
+@pytest.mark.parametrize("token", ["", "short", "  ", "long enough\n", "long enough\udc80"])
+def test_tokens_that_are_none(fails, token):
+    assert "expected 8 or more characters that can be printed; leave it out for a random one" in fails(token=token)
+
+
+def test_names_of_the_server():
+    assert names_of("127.0.0.1") == names_of("localhost") == LOOPBACK
+    assert set(names_of("::1")) == set(LOOPBACK) and "127.0.0.2" in names_of("127.0.0.2")
+    assert names_of("0.0.0.0") is names_of("lab.example") is names_of("10.0.0.1") is None

@@ -58,7 +58,7 @@ def visit(browser, server):
         page.on("console", lambda said: problems.append(said.text) if is_problem(said) else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
-        page.goto(f"{server.url}/#{job}")
+        page.goto(f"{server.address}#{job}")
         return page
 
     yield open_page

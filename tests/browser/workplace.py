@@ -155,7 +155,8 @@ class Server:
         self.process = subprocess.Popen(line, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
         said = self.process.stdout.readline()
         assert said.startswith("open http://127.0.0.1:"), said
-        self.url = said.split()[1].rstrip("/")
+        self.address = said.split()[1]
+        self.url = self.address.partition("/?")[0]
 
     def close(self) -> None:
         """End it as Ctrl-C does."""

@@ -4,6 +4,10 @@ const RETRIES = [500, 1000, 2000, 4000, 8000];
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
+// What may be sent again as it is, once a person has seen to it: no token, too many requests, a full disk, no answer.
+export class AgainError extends Error {}
+const AGAIN = [401, 429, 507];
+
 // A request that changes something carries its own name or the whole new state, so to send it again does no harm.
 export async function ask(method, path, body) {
   const options = { method, headers: body === undefined ? {} : { "content-type": "application/json" } };
@@ -16,11 +20,13 @@ export async function ask(method, path, body) {
       // no connection: the server may be starting again
     }
     if (response?.ok) return response;
-    if (response && response.status < 500 && response.status !== 429) {
+    const busy = !response || response.status === 429 || (response.status >= 500 && response.status !== 507);
+    if (!busy) {
       const { detail, now } = await response.json().catch(() => ({ detail: response.statusText }));
-      throw Object.assign(new Error(detail), { now }); // what there is now, where somebody else came first
+      const error = new (AGAIN.includes(response.status) ? AgainError : Error)(detail);
+      throw Object.assign(error, { now }); // what there is now, where somebody else came first
     }
-    if (wait === null) throw new Error("the server does not answer; nothing was lost that it had confirmed");
+    if (wait === null) throw new AgainError("the server does not answer; nothing was lost that it had confirmed");
     await pause(wait);
   }
 }

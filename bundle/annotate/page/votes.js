@@ -1,6 +1,6 @@
 // Votes: a region after the other, its candidates as outlines, one key for each answer.
 
-import { ask, askJson, newId, pictureOf } from "./server.js";
+import { AgainError, ask, askJson, newId, pictureOf } from "./server.js";
 
 // How many answers it is until people are compared again.
 const COMPARE_EVERY = 10;
@@ -79,6 +79,10 @@ export class Votes {
       try {
         await this.send(id, answer, seconds);
       } catch (error) {
+        if (error instanceof AgainError) {
+          this.mark(null); // the question stays on show, to be answered again
+          throw error;
+        }
         this.given.add(id);
         await this.restart(); // what was asked may have changed meanwhile
         throw error;
@@ -100,8 +104,15 @@ export class Votes {
     });
   }
 
+  // The same answer under the same name, so that one whose arrival is not known is stored once.
   send(question, answer, seconds) {
-    return ask("POST", "api/judgements", { uid: newId(), annotator: this.name(), question, answer, seconds });
+    const key = JSON.stringify([this.name(), question, answer]);
+    if (this.sent?.key !== key) {
+      this.sent = { key, body: { uid: newId(), annotator: this.name(), question, answer, seconds } };
+    }
+    return ask("POST", "api/judgements", this.sent.body).then(() => {
+      this.sent = null;
+    });
   }
 
   // A key that is pressed while an answer is on its way is not meant for the question that comes next.
@@ -124,8 +135,9 @@ export class Votes {
 
   // Show which tile was chosen while the answer is on its way.
   mark(answer) {
-    const place = this.shown.outlines.findIndex(({ candidate }) => candidate === answer);
-    element("candidates").children[place]?.classList.add("picked");
+    this.shown.outlines.forEach(({ candidate }, place) => {
+      element("candidates").children[place]?.classList.toggle("picked", candidate === answer);
+    });
   }
 
   async count() {
