@@ -216,12 +216,16 @@ def _storage_error(path: Path, error: OSError) -> StorageError:
 
 
 def _refusal(partial: Path) -> OSError | None:
-    """The error of writing more, if it is one."""
+    """The error of writing more, if it is one. Nothing of it stays."""
     try:
-        with (partial / ".probe" if partial.is_dir() else partial).open("ab") as file:
-            file.write(_PROBE)
-            file.flush()
-            os.fsync(file.fileno())
+        with (partial / ".probe" if partial.is_dir() else partial).open("ab", buffering=0) as file:
+            size = file.tell()
+            try:
+                if file.write(_PROBE) < len(_PROBE):
+                    file.write(_PROBE)  # what did not fit says why
+                os.fsync(file.fileno())
+            finally:
+                file.truncate(size)
     except OSError as error:
         return error
     return None

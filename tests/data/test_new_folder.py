@@ -13,41 +13,7 @@ from bundle.data.domains import load_domain
 from bundle.data.new_folder import finish_replacing, new_folder
 from bundle.errors import StorageError
 from scripts.prepare_data import main
-from tests.integration.commands import ROOT
 from tests.loop_disk import fill, loop_disk, need_loop_disks
-
-KILLED_AT = """
-import os, signal, sys
-from pathlib import Path
-from bundle.data import new_folder as module
-
-number, output, content, exchange = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4] == "exchange"
-if not exchange:
-    module._exchange = lambda one, other: False
-count = 0
-
-def step(*_):
-    global count
-    count += 1
-    if count == number:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-def audit(event, arguments):
-    if event in ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "fcntl.flock") or (
-        event == "open" and str(output.parent) in str(arguments[0])
-    ):
-        step()
-
-real_sync, real_exchange = os.fsync, module._exchange
-os.fsync = lambda opened: (step(), real_sync(opened), step())
-module._exchange = lambda one, other: (step(), real_exchange(one, other), step())[1]
-sys.addaudithook(audit)
-module.finish_replacing(output)
-with module.new_folder(output) as folder:
-    (folder / "images").mkdir()
-    for name in ("datalist.json", "images/a.png"):
-        (folder / name).write_text(content)
-"""
 
 
 def write(folder, content):
@@ -67,41 +33,55 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.fixture
-def stepwise(tmp_path):
-    """Replace a folder in a process that is killed at its first step, its second and so on, until it gets through."""
+def replace_and_die(output, number, exchange):
+    """Replace a folder in a process of its own that is killed at a step; returns whether it got through."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1] == 0
+    left = iter(range(number - 1, -1, -1))
 
-    def run(way):
-        output, states = tmp_path / "out", []
-        for number in range(1, 200):
-            if not output.exists():
-                write(output, "old")
-            killed = subprocess.run(
-                [sys.executable, "-c", KILLED_AT, str(number), str(output), "new", way], cwd=ROOT, timeout=120
-            )
-            if killed.returncode == 0:
-                return states
-            assert killed.returncode == -signal.SIGKILL
-            states.append(content_of(output) if output.exists() else "missing")
-            finish_replacing(output)
-            assert names(tmp_path) == ["out"]
-            assert content_of(output) in ("old", "new")
-            write(output, "old")
-        raise AssertionError("it never gets through")
+    def step():
+        if next(left, -1) == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-    return run
+    def audit(event, arguments):
+        changes = event in ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "fcntl.flock")
+        if changes or (event == "open" and str(output.parent) in str(arguments[0])):
+            step()
 
-
-@pytest.mark.slow
-def test_killed_at_each_step_the_old_folder_is_there_or_the_new_one(stepwise):
-    states = stepwise("exchange")
-    assert len(states) > 15 and set(states) == {"old", "new"}
+    real_sync, real_exchange = os.fsync, module._exchange
+    os.fsync = lambda opened: (step(), real_sync(opened), step())
+    module._exchange = lambda one, other: exchange and (step(), real_exchange(one, other), step())[1]
+    sys.addaudithook(audit)
+    try:
+        finish_replacing(output)
+        write(output, "new")
+        os._exit(0)
+    finally:
+        os._exit(1)
 
 
-@pytest.mark.slow
-def test_where_names_cannot_be_exchanged_the_old_one_is_put_back(stepwise):
-    states = stepwise("rename")
-    assert len(states) > 15 and set(states) == {"old", "new", "missing"}
+def states_after_kills(output, exchange):
+    """Kill at the first step, the second and so on until it gets through; what a reader finds after each."""
+    states = []
+    for number in range(1, 500):
+        write(output, "old")
+        if replace_and_die(output, number, exchange):
+            return states
+        states.append(content_of(output) if output.exists() else "missing")
+        finish_replacing(output)
+        assert names(output.parent) == ["out"] and content_of(output) in ("old", "new")
+    raise AssertionError("it never gets through")
+
+
+def test_killed_at_each_step_the_old_folder_is_there_or_the_new_one(tmp_path):
+    states = states_after_kills(tmp_path / "out", exchange=True)
+    assert len(states) > 20 and set(states) == {"old", "new"}
+
+
+def test_where_names_cannot_be_exchanged_the_old_one_is_put_back(tmp_path):
+    states = states_after_kills(tmp_path / "out", exchange=False)
+    assert len(states) > 20 and set(states) == {"old", "new", "missing"}
 
 
 def test_the_kernel_exchanges_names(tmp_path):
