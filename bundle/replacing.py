@@ -1,26 +1,254 @@
-"""A file that appears complete or not at all."""
+"""A file that appears complete or not at all, and that outlives a power failure once it is there."""
 
+import errno
+import fcntl
+import itertools
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+
+from bundle.errors import DataError, StorageError
+
+_PARTIAL = re.compile(r"\..+\.\d+-\d+\.partial(\..+)?")
+_NUMBERS = itertools.count()
+_PROBE = bytes(1 << 20)
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space and run it again",
+    errno.EDQUOT: "free some space or have the quota raised, and run it again",
+    errno.EFBIG: "so large a file is not allowed there, see ulimit -f; choose another folder",
+    errno.EROFS: "choose another folder",
+    errno.EACCES: "make its folder writable, or choose another",
+    errno.EPERM: "make its folder writable, or choose another",
+    errno.EIO: "the disk has a fault; choose another",
+}
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
     """Give a temporary name beside ``path`` whose file takes its place when the block ends without an exception.
 
-    A reader, or a run that is killed, meets the old file or the new one, never a part.
+    A reader, or a run that is killed, meets the old file or the new one, never a part. When the block has been left,
+    file and name are on the disk: a power failure does not undo it.
+
+    The temporary name is another one for each writer, in other threads and processes too. Its file is locked
+    (``flock``) as long as the writer lives. So what killed writers left is known, and deleted when a process first
+    writes to a folder. (On a network share whose locks do not reach other machines, only one may write to a folder.)
 
     Args:
-        path: file to be written or replaced; its folder must exist.
+        path: file to be written or replaced; its folder must exist, see :func:`make_folder`.
+        suffix: end of the temporary name, for libraries that go by it, such as ``.nii.gz``.
 
     Yields:
-        The temporary name. What is left under it if the block fails is deleted.
+        The temporary name, of an empty file. What is left under it if the block fails is deleted.
+
+    Raises:
+        StorageError: the disk is full, read-only or the like, whatever error the block made of it.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with storage_errors(path, path):
+        _tidy(path.parent.absolute())
+        partial, lock = _open_partial(path, suffix)
     try:
-        yield partial
-        partial.replace(path)
+        with storage_errors(path, partial):
+            yield partial
+            sync(partial)
+            partial.replace(path)
+            sync(path.parent)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
     finally:
-        partial.unlink(missing_ok=True)
+        os.close(lock)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that they outlive a power failure. It may be there already.
+
+    Args:
+        folder: the folder.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    with storage_errors(folder, folder):
+        missing = [above for above in (folder, *folder.parents) if not above.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for made in missing:
+            sync(made.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until the content of a file, or the names in a folder, are on the disk.
+
+    Args:
+        path: file or folder.
+    """
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        # Some network file systems sync files alone, and hold names safe by themselves.
+        if error.errno != errno.EINVAL or not path.is_dir():
+            raise
+    finally:
+        os.close(opened)
+
+
+@contextmanager
+def abandoned(path: Path) -> Iterator[bool]:
+    """Tell whether the writer of a temporary file or folder is gone; it stays locked within the block.
+
+    Args:
+        path: file or folder that its writer locks as long as it lives.
+
+    Yields:
+        True if it is there and nobody holds its lock. False where that cannot be known.
+    """
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        yield False
+        return
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free = same_file(opened, path)
+    except OSError:
+        free = False
+    try:
+        yield free
+    finally:
+        os.close(opened)
+
+
+def hold(path: Path, opened: int) -> bool:
+    """Lock a temporary file or folder that was just made, until ``opened`` is closed or the process ends.
+
+    Args:
+        path: its name.
+        opened: its descriptor.
+
+    Returns:
+        False if another process took it for abandoned and has deleted it meanwhile.
+    """
+    with suppress(OSError):  # where a file system has no locks, nobody takes anything for abandoned
+        fcntl.flock(opened, fcntl.LOCK_EX)
+    return same_file(opened, path)
+
+
+def same_file(opened: int, path: Path) -> bool:
+    """Tell whether a descriptor is still that of the file or folder of this name."""
+    try:
+        return os.path.samestat(os.fstat(opened), os.lstat(path))
+    except OSError:
+        return False
+
+
+def temporary_names(path: Path, kind: str = "partial", suffix: str = "") -> Iterator[Path]:
+    """Names beside ``path`` that no other thread or process of this machine has.
+
+    Args:
+        path: the name to be taken in the end.
+        kind: what it is, the last word of the name.
+        suffix: put behind.
+
+    Yields:
+        One name after another; the caller takes the first that does not exist.
+    """
+    for number in _NUMBERS:
+        yield path.with_name(f".{path.name}.{os.getpid()}-{number}.{kind}{suffix}")
+
+
+@contextmanager
+def storage_errors(path: Path, partial: Path) -> Iterator[None]:
+    """Turn what a disk refuses within the block into one line that names the file and what to do.
+
+    Libraries report a full disk in their own ways (ITK and PyTorch as ``RuntimeError``). So after an error that does
+    not tell its cause, the disk is asked by writing more.
+
+    Args:
+        path: the file or folder to name.
+        partial: where the block writes: a file, or a folder. Errors about other files are passed on.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not _concerns(error, path, partial):
+            raise
+        raise _storage_error(path, error) from error
+    except StorageError as error:
+        cause = error.__cause__
+        if str(partial) not in str(error) or not isinstance(cause, OSError):
+            raise
+        raise _storage_error(path, cause) from cause  # it named a file within the temporary folder
+    except DataError:
+        raise
+    except Exception:
+        refusal = _refusal(partial)
+        if refusal is None:
+            raise
+        raise _storage_error(path, refusal) from refusal
+
+
+def _concerns(error: OSError, path: Path, partial: Path) -> bool:
+    """Whether an error is about writing here; writes to an open file name none."""
+    if error.filename is None:
+        return error.errno in _REMEDIES
+    named = [Path(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    return any(
+        name in (path, partial, *path.parents)
+        or partial in name.parents
+        or (name.parent == path.parent and name.name.startswith(f".{path.name}."))
+        for name in named
+    )
+
+
+def _storage_error(path: Path, error: OSError) -> StorageError:
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    remedy = _REMEDIES.get(error.errno or 0, "choose another folder")
+    return StorageError(f"{path}: cannot be written ({reason}); {remedy}")
+
+
+def _refusal(partial: Path) -> OSError | None:
+    """The error of writing more, if it is one. Nothing of it stays."""
+    try:
+        with (partial / ".probe" if partial.is_dir() else partial).open("ab", buffering=0) as file:
+            size = file.tell()
+            try:
+                if file.write(_PROBE) < len(_PROBE):
+                    file.write(_PROBE)  # what did not fit says why
+                os.fsync(file.fileno())
+            finally:
+                file.truncate(size)
+    except OSError as error:
+        return error
+    return None
+
+
+def _open_partial(path: Path, suffix: str) -> tuple[Path, int]:
+    """Make and lock an empty file; returns its name and descriptor."""
+    for partial in temporary_names(path, suffix=suffix):
+        try:
+            opened = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            continue
+        if hold(partial, opened):
+            return partial, opened
+        os.close(opened)
+    raise AssertionError("there is always another name")
+
+
+@cache
+def _tidy(folder: Path) -> None:
+    """Delete the temporary files of killed writers in a folder; once a process, for folders can be long."""
+    with suppress(OSError):  # what is in the way of tidying is not in the way of writing
+        for path in [path for path in folder.iterdir() if _PARTIAL.fullmatch(path.name) and path.is_file()]:
+            with abandoned(path) as gone:
+                if gone:
+                    path.unlink()

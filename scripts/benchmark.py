@@ -25,6 +25,7 @@ from bundle.engines import PreferenceTrainer, SourceTrainer
 from bundle.engines.parts_trainer import PartsTrainer
 from bundle.inferers import ClickSession
 from bundle.networks import PromptableSegmenter
+from bundle.replacing import make_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ("configs/train.json", "configs/presets/cpu.json")
@@ -264,7 +265,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     try:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(options.json.parent)
         results = options.measure(options)
         write_json(options.json, results)
     except (ValueError, OSError) as error:

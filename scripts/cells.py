@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from bundle.replacing import make_folder, storage_errors
 from scripts.bundle_process import run_bundle
 
 
@@ -58,21 +59,23 @@ class Cells:
 
         Raises:
             CellError: it failed.
+            StorageError: the log cannot be written.
         """
         if result.is_file():
             return
-        result.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(result.parent)
         log, work = result.with_suffix(".log"), result.with_suffix(".work")
         files = [str(Path("configs") / name) for name in (configs[0], self.overlay, configs[1]) if name]
         arguments = ["run", run_id, "--config_file", str(files)]
         for key, value in {**self.common, "work_dir": work, "resume": True, **options}.items():
             if value is not None:
                 arguments += [f"--{key}", str(value.resolve() if isinstance(value, Path) else value)]
-        log.write_text(f"python -m monai.bundle {shlex.join(arguments)}\n")
-        code = run_bundle(arguments, log, threads=max(1, (os.cpu_count() or 1) // self.jobs))
-        if code != 0:
-            last = log.read_text(errors="replace").strip().splitlines()[-1]
-            raise CellError(f"{last} (exit status {code}, see {log})")
+        with storage_errors(log, log):  # a command that failed on a full disk could not write that to its log either
+            log.write_text(f"python -m monai.bundle {shlex.join(arguments)}\n")
+            code = run_bundle(arguments, log, threads=max(1, (os.cpu_count() or 1) // self.jobs))
+            if code != 0:
+                last = log.read_text(errors="replace").strip().splitlines()[-1]
+                raise CellError(f"{last} (exit status {code}, see {log})")
         shutil.rmtree(work, ignore_errors=True)
 
     def run(self, tasks: Mapping[str, Task]) -> None:

@@ -23,6 +23,7 @@ from bundle.data.json_files import read_json, write_json  # noqa: E402
 from bundle.data.preparation import Preparation, prepare_domain  # noqa: E402
 from bundle.data.synthetic import write_domain  # noqa: E402
 from bundle.errors import DataError  # noqa: E402
+from bundle.replacing import make_folder  # noqa: E402
 from scripts.cells import CellError, Cells, Task, stopwatch  # noqa: E402
 from scripts.noise_figure import write_noise_figure  # noqa: E402
 from scripts.preference_rows import NOISE, PREFERENCES, STUDY, PreferenceRow, in_order, read_cost  # noqa: E402
@@ -240,7 +241,7 @@ def add_seconds(path: Path, seconds: float) -> float:
     """
     before: dict[str, Any] = read_json(path) if path.is_file() else {"rows": {}, "seconds": 0.0}
     total = round(float(before["seconds"]) + seconds, 1)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_json(path, {**before, "seconds": total})
     return total
 
@@ -305,16 +306,15 @@ def main() -> int:
                 rows = demo.execute()
             finally:
                 total = add_seconds(run / "metrics.json", seconds())
-    except (CellError, DataError) as error:
+        means = {row.name: {**row.means, **row.cost} for row in rows}
+        about = {"source": source, "target": target, "seed": args.seed}
+        write_json(run / "metrics.json", {**about, "rows": means, "seconds": total})
+        noise = draw_noise(run, rows) if args.study else None
+        report = write_report(run, f"{source} to {target}", rows, judged="wda_15+lpo", noise=noise)
+        write_overview(run, rows, ("source_only", "wda_15", "wda_15+lpo"))
+    except (CellError, DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    means = {row.name: {**row.means, **row.cost} for row in rows}
-    write_json(
-        run / "metrics.json", {"source": source, "target": target, "seed": args.seed, "rows": means, "seconds": total}
-    )
-    noise = draw_noise(run, rows) if args.study else None
-    report = write_report(run, f"{source} to {target}", rows, judged="wda_15+lpo", noise=noise)
-    write_overview(run, rows, ("source_only", "wda_15", "wda_15+lpo"))
     print(f"\n{format_table(rows)}\n\n{total:.0f} seconds; pictures: {report}")
     return 0
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from bundle.replacing import replacing
+
 
 def write_noise_figure(path: Path, by_noise: Mapping[float, float], lines: Mapping[str, float]) -> Path:
     """Draw automatic Dice against the annotator's noise.
@@ -31,5 +33,6 @@ def write_noise_figure(path: Path, by_noise: Mapping[float, float], lines: Mappi
     ax.set_ylabel("Dice, automatic")
     ax.set_xticks(sorted(by_noise))
     figure.legend(loc="outside upper center", ncols=3)
-    figure.savefig(path, dpi=120)
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png", dpi=120)
     return path

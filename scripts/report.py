@@ -85,7 +85,9 @@ def write_overview(folder: Path, rows: list[Row], names: tuple[str, ...]) -> Pat
     files = [pictures / f"{stem}_image.png", pictures / f"{stem}_truth.png"]
     files += [row.folder / "pictures" / f"{stem}_automatic.png" for row in rows if row.name in names]
     path = folder / "overview.png"
-    Image.fromarray(np.concatenate([np.asarray(Image.open(file)) for file in files], axis=1)).save(path)
+    picture = Image.fromarray(np.concatenate([np.asarray(Image.open(file)) for file in files], axis=1))
+    with replacing(path) as partial:
+        picture.save(partial, format="PNG")
     return path
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 
 from bundle.data.json_files import write_json
+from bundle.replacing import make_folder
 
 ACCURACY = "rewards/accuracies"
 
@@ -60,7 +61,7 @@ class ProgressFile:
         state = engine.state
         length = int(state.epoch_length or 1)
         epoch, iteration = (state.epoch, (state.iteration - 1) % length + 1) if state.iteration else (0, 0)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         write_json(
             self.path,
             {

@@ -101,7 +101,8 @@ def read_datalist(folder: str | Path) -> dict[str, Any]:
                 f'{path}: {split}: expected a list of {{"image": path}}, with "label": path where it has one'
             )
     pixel_size = content.get("pixel_size")
-    if pixel_size is not None and not (isinstance(pixel_size, int | float) and pixel_size > 0):
+    number = isinstance(pixel_size, int | float) and not isinstance(pixel_size, bool)
+    if pixel_size is not None and not (number and pixel_size > 0):
         raise DataError(f"{path}: pixel_size is {pixel_size!r}; expected nanometres per pixel, or null if unknown")
     return {"name": content.get("name", Path(folder).name), "pixel_size": pixel_size, **splits}
 

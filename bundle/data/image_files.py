@@ -118,7 +118,25 @@ def write_png(path: str | Path, section: NDArray) -> None:
         path: the file.
         section: array (X,Y), uint8 or uint16. It is turned, since PNG stores rows: (x, y) stays column x, row y.
     """
-    itk.imwrite(itk.image_view_from_array(np.ascontiguousarray(section.T)), str(path), compression=True)
+    write_itk(path, itk.image_view_from_array(np.ascontiguousarray(section.T)))
+
+
+def write_itk(path: str | Path, image: Any) -> None:
+    """Write an ITK image, and see that it is there.
+
+    On a full disk ITK's writers for PNG, NRRD and MetaImage can lose the end of a file, or all of a small one, without
+    an error. So the file is read again.
+
+    Args:
+        path: the file; its suffix decides the format.
+        image: the image.
+
+    Raises:
+        RuntimeError: the file does not hold the image, or ITK failed.
+    """
+    itk.imwrite(image, str(path), compression=True)
+    if not np.array_equal(itk.array_view_from_image(itk.imread(str(path))), itk.array_view_from_image(image)):
+        raise RuntimeError(f"{path}: what was written is not what is read again")
 
 
 def _is_nifti(path: str | Path) -> bool:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from bundle.data.domains import SPLITS, write_datalist
 from bundle.data.image_files import read_image, write_png
-from bundle.data.new_folder import check_replaceable, new_folder
+from bundle.data.new_folder import check_replaceable, finish_replacing, new_folder
 from bundle.data.points import Clicks, PointsFile, check_inside, read_points, write_points
 from bundle.data.simulated_clicks import click_instances, share_of
 from bundle.data.sources import Source, common_pixel_size, find_sources
@@ -109,8 +109,9 @@ def prepare_domain(options: Preparation) -> Prepared:
         What was written.
 
     Raises:
-        DataError: an option or an input file cannot be used; nothing has been written then.
+        DataError: an option or an input file cannot be used, or the disk is full; nothing has been written then.
     """
+    finish_replacing(options.output)  # first, for the inputs may lie in what is put back
     options = _with_data_folder(options)
     _check_numbers(options)
     sections = _plan(options)

@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from bundle.data.synthetic_style import STYLES, Style
 from bundle.errors import DataError
-from bundle.replacing import replacing
+from bundle.replacing import make_folder, replacing
 
 Field = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -138,7 +138,7 @@ def _refuse_leftovers(split: Path, size: int) -> None:
 
 
 def _write_png(path: Path, array: NDArray[np.uint8]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     # The temporary suffix is not .png, so a file left by a killed process is never read as an image.
     with replacing(path) as partial:
         Image.fromarray(array).save(partial, format="PNG")

@@ -13,6 +13,7 @@ from PIL import Image
 from skimage.segmentation import find_boundaries
 
 from bundle import keys
+from bundle.replacing import make_folder, replacing
 
 # Okabe and Ito's palette, which colour-blind people can tell apart.
 AGREED, INVENTED, MISSED = (0, 158, 115), (213, 94, 0), (86, 180, 233)
@@ -102,7 +103,7 @@ class EvaluationPictures:
         names = list(dict.fromkeys(item[keys.IMAGE] for item in engine.data_loader.dataset.data))
         picks = np.linspace(0, len(names) - 1, min(self.count, len(names)))
         self.chosen = {names[round(i)] for i in picks}
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
 
     def draw(self, engine: Any) -> None:
         """On ITERATION_COMPLETED: draw the batch's images that were chosen."""
@@ -123,7 +124,8 @@ class EvaluationPictures:
             self._write(f"{stem}_truth", overlay(image[0], None, truth, self.scale))
 
     def _write(self, name: str, picture: np.ndarray) -> None:
-        Image.fromarray((picture * 255).round().astype(np.uint8)).save(self.folder / f"{name}.png")
+        with replacing(self.folder / f"{name}.png") as partial:
+            Image.fromarray((picture * 255).round().astype(np.uint8)).save(partial, format="PNG")
 
 
 def _array(tensor: MetaTensor) -> np.ndarray:

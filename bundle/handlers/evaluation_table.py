@@ -20,6 +20,7 @@ from bundle import keys
 from bundle.metrics.health import compare_shapes, describe_image, describe_instances
 from bundle.metrics.instances import label_instances
 from bundle.metrics.segmentation import NAMES, segmentation_scores
+from bundle.replacing import make_folder, replacing
 
 METRICS_FILE = "metrics.csv"
 HEALTH_FILE = "health.csv"
@@ -86,7 +87,7 @@ class EvaluationTable:
         Args:
             engine: a MONAI evaluator with ``decollate=True``.
         """
-        self.output_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(self.output_dir)
         engine.add_event_handler(Events.EPOCH_STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
@@ -172,7 +173,5 @@ def _pool(items: list[Any]) -> list[Any]:
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
-    """Under a temporary name first: a reader, or a run that is killed, never meets half a table."""
-    unfinished = path.with_name(path.name + ".tmp")
-    frame.to_csv(unfinished, index=False)
-    unfinished.replace(path)
+    with replacing(path) as partial:
+        frame.to_csv(partial, index=False)

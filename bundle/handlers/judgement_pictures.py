@@ -23,7 +23,7 @@ from bundle.handlers.evaluation_pictures import AGREED, FOREGROUND_CLICK, INVENT
 from bundle.inferers.prompted_sliding_window import PromptedSlidingWindowInferer
 from bundle.preferences.candidate_files import CandidateSet, read_candidates
 from bundle.preferences.regions import region_box
-from bundle.replacing import replacing
+from bundle.replacing import make_folder, replacing
 from bundle.transforms.judgements import judgement_maps, winners_together
 
 PICTURE = "judgements.png"
@@ -82,7 +82,7 @@ class JudgementPictures:
         truth = np.asarray(item[K.LABEL])[0] > 0 if K.LABEL in item else None
         made = read_candidates(judged[K.CANDIDATES_FILE])
         figure = judgement_figure(image[0].numpy(), made, judged[K.JUDGEMENTS], self.segment(image), truth)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         with replacing(self.path) as partial:
             figure.savefig(partial, format="png", dpi=DPI)
         engine.logger.info(f"drew {len(judged[K.JUDGEMENTS])} judged regions of {Path(made.image).name}: {self.path}")

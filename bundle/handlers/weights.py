@@ -12,7 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from bundle.replacing import replacing
+from bundle.replacing import make_folder, replacing
 
 
 class LoadWeights:
@@ -94,7 +94,7 @@ def write_state(state: Any, path: Path) -> None:
         state: tensors and plain containers.
         path: the file; its folder is made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with replacing(path) as partial:
         torch.save(state, partial)
 

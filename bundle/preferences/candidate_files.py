@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bundle.data.json_files import parse_json
 from bundle.errors import DataError
 from bundle.replacing import replacing
 
@@ -85,7 +86,7 @@ def read_candidates(path: str | Path) -> CandidateSet:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            about = json.loads(file["about"].item())
+            about = parse_json(file["about"].item())
             bits, probability = file["masks"], file["probability"]
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; make the candidates first") from None

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bundle.data.json_files import parse_json
 from bundle.errors import DataError
 from bundle.preferences.click_records import CLICK_FIELDS, ClickRecord, check_click
 from bundle.preferences.records import Candidate, Judgement, Question, check_judgement, check_question, expect
@@ -106,8 +107,8 @@ def read_question(fields: Mapping[str, Any], priority: float) -> Question:
 
 def _read_record(line: str) -> Judgement | ClickRecord:
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        record = parse_json(line)
+    except ValueError as error:
         raise DataError(f"no JSON ({error})") from None
     if not isinstance(record, dict):
         raise DataError(f"expected a JSON object, got {line.strip()[:80]}")

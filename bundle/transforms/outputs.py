@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,9 @@ from monai.utils import convert_to_numpy
 from numpy.typing import NDArray
 
 from bundle import keys as K
+from bundle.data.image_files import stem, write_itk
 from bundle.data.inputs import result_path
+from bundle.replacing import make_folder, replacing
 
 EIGHT_BIT = (".png",)
 """Formats without floating point: a mask is written there as 0 and 255, a density map times 255."""
@@ -66,13 +67,14 @@ class SaveOutputsd(MapTransform):
         output_dir: folder, made when absent.
 
     Raises:
+        StorageError: the folder cannot be made, or, when called, a file not written.
         ValueError: when called, for more instances than 16 bit can number.
     """
 
     def __init__(self, keys: str = K.PRED, output_dir: str | Path = "eval") -> None:
         super().__init__(keys)
         self.output_dir = Path(output_dir)
-        self.output_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(self.output_dir)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Mapping[Hashable, Any]:
         """Write, and return the item as it is."""
@@ -111,14 +113,9 @@ def write_like(path: str | Path, section: NDArray, reference: str | Path) -> Non
         reference: image file of the same size, whose spacing, origin and direction are taken over.
     """
     path = Path(path)
-    # the suffix stays last, for the writers go by it
-    partial = path.with_name(f".{os.getpid()}.partial.{path.name}")
     write = _write_nifti if path.name.endswith((".nii", ".nii.gz")) else _write_itk
-    try:
+    with replacing(path, suffix=path.name[len(stem(path)) :]) as partial:  # the writers go by it
         write(partial, section, str(reference))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _write_itk(path: Path, section: NDArray, reference: str) -> None:
@@ -127,7 +124,7 @@ def _write_itk(path: Path, section: NDArray, reference: str) -> None:
     rows = np.ascontiguousarray(section.T).reshape(itk.array_view_from_image(like).shape)
     image = itk.image_view_from_array(rows)
     image.CopyInformation(like)
-    itk.imwrite(image, str(path), compression=True)
+    write_itk(path, image)
 
 
 def _write_nifti(path: Path, section: NDArray, reference: str) -> None:

@@ -125,8 +125,6 @@ def test_point_of_another_split_is_ignored_and_of_no_split_refused(folder):
 @pytest.mark.parametrize(
     "entry",
     [
-        {"points": [[float("nan"), 1]]},
-        {"points": [[1, float("inf")]]},
         {"points": [[1, 2, 3]]},
         {"points": [["a", 2]]},
         {"points": [[None, 2]]},

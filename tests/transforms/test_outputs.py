@@ -6,10 +6,12 @@ import torch
 from monai.data import MetaTensor
 from skimage.io import imread, imsave
 
+from bundle.errors import StorageError
 from bundle.keys import DENSITY, INSTANCES, PRED
 from bundle.transforms import SaveOutputsd, SplitOutputd
 from bundle.transforms import outputs as module
 from bundle.transforms.outputs import write_like
+from tests.loop_disk import fill, loop_disk, need_loop_disks
 
 WIDTH, HEIGHT = 12, 7
 GEOMETRY = {"spacing": [0.004, 0.005, 0.03], "origin": [1.0, 2.0, 3.0]}
@@ -135,6 +137,27 @@ def test_half_a_file_is_never_left(tmp_path, monkeypatch):
         write_like(target, np.ones((WIDTH, HEIGHT), np.uint8), image)
     assert target.read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a_mask.png"]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".nrrd", ".mha", ".mhd", ".nii", ".nii.gz"])
+def test_full_disk_is_never_taken_for_a_result(tmp_path, suffix):
+    """Small files lie in a buffer until they are closed, when ITK does not ask whether they were written."""
+    need_loop_disks(tmp_path)
+    image = _reference(tmp_path / f"a{suffix}")
+    with loop_disk(tmp_path / "a.img", tmp_path / "disk") as disk:
+        save = SaveOutputsd(output_dir=disk / "out")
+        fill(disk)
+        with pytest.raises(StorageError, match=r"a_mask\S+: cannot be written \(No space left on device\); free some"):
+            save(_item(image))
+        assert not list((disk / "out").iterdir())
+
+
+def test_what_is_read_again_must_be_what_was_written(tmp_path, monkeypatch):
+    image = _reference(tmp_path / "a.png")
+    monkeypatch.setattr(itk, "imwrite", lambda image, path, compression: imsave(path, np.zeros((2, 2), np.uint8)))
+    with pytest.raises(RuntimeError, match="not what is read again"):
+        write_like(tmp_path / "b.png", np.ones((WIDTH, HEIGHT), np.uint8), image)
+    assert not (tmp_path / "b.png").exists()
 
 
 def test_more_instances_than_sixteen_bits_hold(tmp_path):
