@@ -23,6 +23,8 @@ from typing import NamedTuple
 import pytest
 
 from bundle.data.new_folder import new_folder
+from bundle.data.points import read_points
+from bundle.preferences.saved_clicks import SavedClicks
 from bundle.preferences.store import Candidate, Judgement, JudgementStore, Question
 from bundle.replacing import make_folder, replacing
 from tests.loop_disk import loop_disk, need_loop_disks
@@ -59,6 +61,25 @@ def write_votes(disk: Path) -> Iterator[str]:
 def votes_there(disk: Path) -> Counter[str]:
     with JudgementStore(disk / "runs" / "prefer" / "preferences.sqlite", create=False) as store:
         return Counter(judgement.uid for judgement in store.history())
+
+
+def write_clicks(disk: Path) -> Iterator[str]:
+    """Click after click on one image, each in the store and in the points file when it is acknowledged."""
+    with JudgementStore(disk / "preferences.sqlite") as store:
+        saved = SavedClicks(store, disk / "points.json", disk, ["a.png"])
+        version, pixels = 0, {}
+        for number in range(1 << 10):
+            pixels[number, 0] = 1
+            version = saved.save("a.png", pixels, version, "person:ada", f"{number:032x}")
+            yield str(number)
+
+
+def clicks_there(disk: Path) -> Counter[str]:
+    with JudgementStore(disk / "preferences.sqlite", create=False) as store:
+        stored = [record.x for record in store.clicks.history()]
+    exported = [x for x, _ in read_points(disk / "points.json", ["a.png"]).clicks["a.png"].points]
+    assert set(exported) <= set(stored)  # the last one may be in the store alone, and was not acknowledged then
+    return Counter(map(str, stored)) & Counter(map(str, exported))
 
 
 def write_files(disk: Path) -> Iterator[str]:
@@ -105,6 +126,7 @@ def _versions(files: Iterator[Path] | list[Path], places: int) -> Counter[str]:
 
 KINDS = {
     "votes": Kind(write_votes, votes_there),
+    "clicks": Kind(write_clicks, clicks_there),
     "files": Kind(write_files, files_there),
     "folders": Kind(write_folders, folders_there),
 }
