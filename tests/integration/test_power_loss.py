@@ -191,8 +191,8 @@ def nothing_is_synced() -> None:
     """In a writer of the control: what makes the difference is left out."""
 
     class Unsynced(sqlite3.Connection):
-        def execute(self, sql, *values):
-            return super().execute(sql.replace("synchronous = FULL", "synchronous = OFF"), *values)
+        def executescript(self, sql):
+            return super().executescript(sql.replace("synchronous = FULL", "synchronous = OFF"))
 
     os.fsync = lambda opened: None
     sqlite3.connect = functools.partial(sqlite3.connect, factory=Unsynced)
