@@ -340,3 +340,48 @@ CONTRAST = """(() => {
     const least = (key) => found.reduce((a, b) => (b[key] < a[key] ? b : a));
     return { ...least("ratio"), size: least("size").size, smallest: least("size").text };
 })()"""
+
+
+def test_the_token_is_nowhere_to_be_seen(visit, server):
+    page = visit("votes", "gil")
+    question(page)
+    assert page.url == f"{server.url}/#votes" and "token" in server.address
+    assert page.evaluate("[document.cookie, document.referrer, history.length]") in (["", "", 1], ["", "", 2])
+    (cookie,) = page.context.cookies()
+    assert cookie["httpOnly"] and cookie["sameSite"] == "Strict" and cookie["name"].endswith(server.url.split(":")[2])
+
+
+def test_a_link_on_another_site_opens_the_page(browser, server):
+    context = browser.new_context()
+    page = context.new_page()
+    page.route(
+        "http://elsewhere.example/",
+        lambda route: route.fulfill(content_type="text/html", body=f'<a href="{server.address}">join</a>'),
+    )
+    page.goto("http://elsewhere.example/")
+    page.get_by_text("join").click()
+    page.wait_for_selector(READY["points"])
+    assert page.url == f"{server.url}/#points"
+    context.close()
+
+
+def test_on_a_full_disk_the_answer_stays_and_is_sent_again(visit, workplace, expected):
+    expected.append("507")
+    page = visit("votes", "hal")
+    shown = question(page)
+    sent = []
+
+    def full(route):
+        sent.append(route.request.post_data_json)
+        route.fulfill(status=507, json={"detail": "full; make room, then send it again"})
+
+    page.route("**/api/judgements", full)
+    page.keyboard.press("1")
+    page.get_by_text("full; make room, then send it again").wait_for()
+    assert question(page) == shown and len(sent) == 1
+    page.unroute("**/api/judgements")
+    page.keyboard.press("1")
+    question(page, shown)
+    with workplace.store as store:
+        (kept,) = store.judgements(annotator="person:hal")
+    assert (kept.question.id, kept.uid) == (shown, sent[0]["uid"])
