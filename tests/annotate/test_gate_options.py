@@ -28,7 +28,8 @@ def asked(app, **options):
 
 def test_names_are_checked_beside_a_token(app):
     elsewhere = {"host": "evil.example:8000"}
-    assert asked(app).get("/", headers=elsewhere).status_code == 200
+    assert asked(app, hosts=None).get("/", headers=elsewhere).status_code == 200
+    assert asked(app).get("/", headers=elsewhere).status_code == 421
     client = asked(app, hosts=("127.0.0.1", "lab.example"))
     answer = client.get("/", headers=elsewhere)
     assert answer.status_code == 421 and "lab.example" in answer.json()["detail"]

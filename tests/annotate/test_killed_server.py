@@ -19,7 +19,10 @@ PEOPLE, EACH, KILLS = 8, 125, 3
 
 
 @pytest.fixture
-def servers(paths):
+def servers(paths, tmp_path):
+    """Two on one folder and one store, whose network takes as many clicks as are made here."""
+    (tmp_path / "crowded.json").write_text(json.dumps({"max_points": PEOPLE * EACH}))
+    paths["--config"] = tmp_path / "crowded.json"
     running = [Server(*(part for pair in paths.items() for part in pair)) for _ in range(2)]
     yield running
     for server in running:
