@@ -30,6 +30,7 @@ from bundle.data.domains import read_datalist  # noqa: E402
 from bundle.handlers.weights import load_matching, read_state  # noqa: E402
 from bundle.preferences.store import JudgementStore  # noqa: E402
 from bundle.preflight import explain  # noqa: E402
+from bundle.replacing import make_folder  # noqa: E402
 
 PATIENCE = 5.0
 """Seconds for which a request waits while another program holds the store."""
@@ -127,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     token = options.token or (None if local else secrets.token_urlsafe(24))
     try:
         listener = listen(options.host, options.port)
-        options.store.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(options.store.parent)
         store = JudgementStore(options.store, wait=PATIENCE)
         clicker = open_clicker(options, store)
     except Exception as error:

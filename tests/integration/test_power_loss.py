@@ -61,6 +61,22 @@ def votes_there(disk: Path) -> Counter[str]:
         return Counter(judgement.uid for judgement in store.history())
 
 
+def write_clicks(disk: Path) -> Iterator[str]:
+    """One click after another on an image."""
+    make_folder(disk / "clicks")
+    with JudgementStore(disk / "clicks" / "preferences.sqlite") as store:
+        pixels, version = {}, 0
+        for number in range(1 << 20):
+            pixels[number, 0] = 1
+            version = store.clicks.save("/images/a.png", pixels, version, "person:ada", f"{number:032x}")
+            yield str(number)
+
+
+def clicks_there(disk: Path) -> Counter[str]:
+    with JudgementStore(disk / "clicks" / "preferences.sqlite", create=False) as store:
+        return Counter(str(record.x) for record in store.clicks.history())
+
+
 def write_files(disk: Path) -> Iterator[str]:
     """New files and replaced ones by turns, in folders that are new too."""
     for number in range(1 << 20):
@@ -105,6 +121,7 @@ def _versions(files: Iterator[Path] | list[Path], places: int) -> Counter[str]:
 
 KINDS = {
     "votes": Kind(write_votes, votes_there),
+    "clicks": Kind(write_clicks, clicks_there),
     "files": Kind(write_files, files_there),
     "folders": Kind(write_folders, folders_there),
 }
@@ -171,6 +188,9 @@ def nothing_is_synced() -> None:
     class Unsynced(sqlite3.Connection):
         def execute(self, sql, *values):
             return super().execute(sql.replace("synchronous = FULL", "synchronous = OFF"), *values)
+
+        def executescript(self, sql):
+            return super().executescript(sql.replace("synchronous = FULL", "synchronous = OFF"))
 
     os.fsync = lambda opened: None
     sqlite3.connect = functools.partial(sqlite3.connect, factory=Unsynced)
