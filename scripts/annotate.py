@@ -36,6 +36,7 @@ from bundle.errors import DataError  # noqa: E402
 from bundle.handlers.weights import load_matching, read_state  # noqa: E402
 from bundle.preferences.store import JudgementStore  # noqa: E402
 from bundle.preflight import explain  # noqa: E402
+from bundle.replacing import make_folder  # noqa: E402
 
 PATIENCE = 5.0
 """Seconds for which a request waits while another program holds the store."""
@@ -168,7 +169,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         token = secrets.token_urlsafe(24) if options.token is None else check_token(options.token)
         listener = listen(options.host, options.port)
-        options.store.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(options.store.parent)
         store = JudgementStore(options.store, wait=PATIENCE)
         clicker = open_clicker(options, store)
     except Exception as error:

@@ -21,10 +21,11 @@ from monailabel.interfaces.utils.app import app_instance  # noqa: E402
 from monailabel.main import Main  # noqa: E402
 from starlette.middleware.cors import CORSMiddleware  # noqa: E402
 
-from bundle.annotate.gate import LOOPBACK, App, Bodies, Gate  # noqa: E402
+from bundle.annotate.connections import SETTINGS  # noqa: E402
+from bundle.annotate.gate import App, Bodies, Gate  # noqa: E402
 from bundle.errors import DataError  # noqa: E402
 from bundle.preflight import explain  # noqa: E402
-from scripts.annotate import listen  # noqa: E402
+from scripts.annotate import allow_connections, check_token, listen, names_of  # noqa: E402
 from scripts.label_app.endpoints import LOGIN, create_app  # noqa: E402
 
 JSON = "application/json"
@@ -64,17 +65,11 @@ def guarded(app: App, token: str, host: str, origins: list[str]) -> App:
         host: address that is listened on. On the loopback its names are the only ones that the server answers to.
         origins: web pages that may send requests and read the answers.
     """
-    hosts = LOOPBACK if is_local(host) else None
-    gate = Gate(app, token=token, hosts=hosts, origins=origins, public=LOGIN, bodies=BODIES)
+    gate = Gate(app, token=token, hosts=names_of(host), origins=origins, public=LOGIN, bodies=BODIES)
     if not origins:
         return gate
     methods, headers = ["GET", "HEAD", "POST", "PUT", "DELETE"], ["authorization", "content-type"]
     return CORSMiddleware(gate, allow_origins=origins, allow_methods=methods, allow_headers=headers)
-
-
-def is_local(host: str) -> bool:
-    """Tell whether an address is this machine's loopback."""
-    return host in (*LOOPBACK, "::1")
 
 
 def configure(options: argparse.Namespace, port: int) -> None:
@@ -101,8 +96,9 @@ def configure(options: argparse.Namespace, port: int) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the server until it is stopped; returns the exit status."""
     options = parser().parse_args(arguments)
-    token = options.token or secrets.token_urlsafe(24)
+    allow_connections()
     try:
+        token = secrets.token_urlsafe(24) if options.token is None else check_token(options.token)
         listener = listen(options.host, options.port)
         port = listener.getsockname()[1]
         configure(options, port)
@@ -119,7 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
     app = guarded(create_app(instance, token), token, options.host, options.origin)
     with listener:
         print(f"viewers: http://{host}:{port}, any user name, password {token} (stop with Ctrl-C)", flush=True)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", limit_concurrency=64))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", **SETTINGS))
         try:
             server.run(sockets=[listener])
         except KeyboardInterrupt:  # uvicorn has ended in good order and passes it on

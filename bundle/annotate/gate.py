@@ -151,7 +151,8 @@ class Gate:
                 await self._enter(scope, send_with_headers)
                 return
             self._check_change(scope)
-            scope.setdefault("state", {})[LET_IN] = known
+            if known:
+                scope.setdefault("state", {})[LET_IN] = True
             body = await self._read(scope, receive)
             await self.app(scope, replay(body, receive), send_with_headers)
         except RefusedError as refused:

@@ -21,6 +21,7 @@ from bundle.preferences.judged_items import judged_items
 from bundle.preferences.questionnaire import Questionnaire
 from bundle.preferences.regions import split_regions
 from bundle.preferences.store import Judgement, JudgementStore, Question
+from bundle.replacing import make_folder
 
 
 class Feedback:
@@ -109,7 +110,7 @@ class Feedback:
         files = self.questionnaire.make_candidates(self.networks, folder, others)
         questions = self.questionnaire.questions(files)
         self.asked += questions
-        self.store.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.store.parent)
         with JudgementStore(self.store) as store:
             store.open_questions(questions)
             answered = {judgement.question.id for judgement in store.judgements(annotator=self.annotator.name)}

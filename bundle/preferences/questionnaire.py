@@ -28,6 +28,7 @@ from bundle.preferences.candidates import CandidateMaker, diversity
 from bundle.preferences.regions import region_box, split_regions
 from bundle.preferences.store import Candidate, JudgementStore, Question
 from bundle.preferences.strategies import choose_by_budget, priorities
+from bundle.replacing import make_folder
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class Questionnaire:
             DataError: an image changed since its candidates were made.
         """
         folder = folder or self.folder
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         files = [folder / f"{stem(path)}.npz" for path in self.images]
         model, missing, strange = state_sha256(next(iter(networks.values()))), [], []
         for i, (file, image) in enumerate(zip(files, self.images, strict=True)):
@@ -188,7 +189,7 @@ class Questionnaire:
             store: file of the store.
         """
         questions = self.questions(self.make_candidates(networks))
-        Path(store).parent.mkdir(parents=True, exist_ok=True)
+        make_folder(Path(store).parent)
         with JudgementStore(store) as judgements:
             new = judgements.open_questions(questions)
         logger.info("%d questions in %s, %d of them new", len(questions), store, new)

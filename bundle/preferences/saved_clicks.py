@@ -163,11 +163,8 @@ class SavedClicks:
             clicks = {image: as_lists(state[image]) for image in self._images if image in state}
             try:
                 write_points(self.file, clicks, given.complete, mark._asdict())
-            except (OSError, StorageError) as error:
-                raise ExportError(
-                    f"{self.file}: cannot be written ({error}); the clicks are safe in {self.store.path}; see "
-                    "to the disk and save again"
-                ) from None
+            except StorageError as error:
+                raise ExportError(f"{error}; the clicks are safe in {self.store.path}") from None
         return True
 
     def _import(self) -> None:

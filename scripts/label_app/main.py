@@ -39,6 +39,7 @@ from bundle.preferences.click_records import ClicksChangedError  # noqa: E402
 from bundle.preferences.records import new_uid  # noqa: E402
 from bundle.preferences.saved_clicks import SavedClicks, as_pixels  # noqa: E402
 from bundle.preferences.store import JudgementStore  # noqa: E402
+from bundle.replacing import make_folder  # noqa: E402
 
 CLICKS = ("foreground", "background")
 REGION = ("output", "region", "location", "size", "min_poly_area")
@@ -219,7 +220,7 @@ class PreferDasApp(MONAILabelApp):
     def _clicks(self, names: list[str]) -> Iterator[SavedClicks]:
         """The clicks on images of these names: in a store, and in ``points.json``, its export."""
         file = Path(self.studies) / WORK / STORE
-        file.parent.mkdir(exist_ok=True)
+        make_folder(file.parent)
         with JudgementStore(file, wait=PATIENCE) as store:
             yield SavedClicks(store, Path(self.studies) / POINTS_FILE, Path(self.studies), names)
 
