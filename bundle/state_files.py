@@ -16,7 +16,6 @@ from bundle.replacing import replacing
 PLAIN = frozenset(
     {
         "collections.OrderedDict",
-        "torch.Size",
         "torch._utils._rebuild_parameter",
         "torch._utils._rebuild_tensor_v2",
         *(f"torch.{kind}Storage" for kind in ("Float", "Double", "Half", "BFloat16")),
@@ -25,7 +24,7 @@ PLAIN = frozenset(
 )
 """What a file is made of that holds dense tensors of real numbers and plain containers."""
 
-MAX_STRUCTURE = 8 * 2**20
+MAX_STRUCTURE = 2 * 2**20
 """Bytes for names and shapes, the pickle: reading takes up to a hundred times as much memory. Ours have 0.2 MiB."""
 
 MAX_DEPTH = 16
@@ -41,7 +40,7 @@ def read_state(path: Path, also: Collection[str] = ()) -> Any:
 
     ``torch.load`` with ``weights_only`` runs no code of the file, but it unpacks as much as the file says, and makes
     sparse, quantised or complex tensors, of which networks know nothing. So the file is judged first: its entries are
-    not compressed, as ``torch.save`` writes them, and together no larger than the file; its pickle is short and names
+    not compressed, as ``torch.save`` writes them, and together no larger than the file; its pickles are short and name
     nothing but `PLAIN`.
 
     Args:
@@ -122,7 +121,17 @@ def printable(text: object) -> str:
 
 
 def _first_strange(path: Path, names: Collection[str]) -> str | None:
-    """Judge a file by what its pickle is made of; raise ValueError where it is none of ``torch.save``'s zip files."""
+    """Judge a file by what its pickles are made of; raise ValueError where it is none of ``torch.save``'s."""
+    with path.open("rb") as file:
+        if file.read(4) == b"PK\x03\x04":  # how torch tells
+            return _first_strange_in_zip(path, names)
+        file.seek(0)
+        # the form before torch 1.6: a mark, a version, the system, the content and a list, then the numbers
+        found = (_first_other(file, names) for _ in range(5))
+        return next((name for name in found if name is not None), None)
+
+
+def _first_strange_in_zip(path: Path, names: Collection[str]) -> str | None:
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         # torch finds entries whatever their case
@@ -131,23 +140,26 @@ def _first_strange(path: Path, names: Collection[str]) -> str | None:
             raise ValueError("compressed")
         if sum(entry.file_size for entry in entries) > path.stat().st_size or not pickles:
             raise ValueError("sizes that are not its own")
-        if sum(entry.file_size for entry in pickles) > MAX_STRUCTURE:
-            raise ValueError("too much structure")
         for entry in pickles:
             with archive.open(entry) as file:
-                found = next((name for name in _globals(file) if name not in names), None)
+                found = _first_other(file, names)
             if found is not None:
                 return found
     return None
 
 
-def _globals(file: IO[bytes]) -> Iterator[str]:
-    """Classes and functions that a pickle names; nothing of it is run."""
-    for opcode, argument, _ in pickletools.genops(file):
-        if opcode.name == "GLOBAL":
-            yield str(argument).replace(" ", ".")
-        elif opcode.name in ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"):
-            yield f"the opcode {opcode.name}"  # torch writes none of these
+def _first_other(file: IO[bytes], names: Collection[str]) -> str | None:
+    """The first class or function that a pickle names besides ``names``, or None; nothing of it is run."""
+    start = file.tell()
+    for opcode, argument, position in pickletools.genops(file):
+        if (position or 0) - start > MAX_STRUCTURE:
+            raise ValueError("too much structure")
+        name = str(argument).replace(" ", ".") if opcode.name == "GLOBAL" else None
+        if opcode.name in ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"):
+            name = f"the opcode {opcode.name}"  # torch writes none of these
+        if name is not None and name not in names:
+            return name
+    return None
 
 
 def _first_overlapping(state: Any) -> str | None:
