@@ -16,3 +16,7 @@ class StorageError(DataError):
 def is_full(error: OSError) -> bool:
     """Whether nothing could be written because the disk is full, read-only or over quota, or a file too large."""
     return error.errno in FULL
+
+
+class DivergedError(ValueError):
+    """A training whose losses, gradients or weights are no longer finite; the message says where and at which rate."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import math
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,6 +49,7 @@ def check_command(debug: bool = False) -> None:
     files.read_config(command.pop("config_file"))
     tracking = TRACKING_OPTIONS if command.pop("tracking", None) is not None else ()
     check_overrides(command, files.get(), (*WORKFLOW_OPTIONS, *tracking))
+    check_finite({**files.get(), **command})
 
 
 def check_crop_size(crop_size: Sequence[int], stride: int) -> None:
@@ -66,8 +68,22 @@ def check_crop_size(crop_size: Sequence[int], stride: int) -> None:
         raise ValueError(f"crop_size is {crop_size}, expected two multiples of {stride} such as {example}")
 
 
+def check_finite(settings: Mapping[str, Any]) -> None:
+    """Refuse NaN and infinity, which Python reads in JSON and makes of 1e999.
+
+    Args:
+        settings: of a command, nested ones too.
+
+    Raises:
+        ValueError: names the first that is not finite.
+    """
+    for name, value in _ids(settings):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name} is {value}, expected a finite number")
+
+
 def check_positive(**settings: float) -> None:
-    """Refuse numbers that are not above 0.
+    """Refuse what is not a finite number above 0.
 
     Args:
         settings: by their ids.
@@ -76,7 +92,7 @@ def check_positive(**settings: float) -> None:
         ValueError: names the first that is not.
     """
     for name, value in settings.items():
-        if not isinstance(value, int | float) or not value > 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
             raise ValueError(f"{name} is {value!r}, expected a number above 0")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -9,6 +10,13 @@ import torch
 from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys
+
+from bundle.errors import DivergedError
+from bundle.state_files import LARGEST_WEIGHT, first_spoilt
+
+MAX_SKIPPED = 32
+"""Steps that a gradient scaler may skip in a row. It halves its scale, 2**16 at first, each time: then the fault is not
+the scale's."""
 
 
 class PartsTrainer(SupervisedTrainer, ABC):
@@ -18,16 +26,31 @@ class PartsTrainer(SupervisedTrainer, ABC):
     ``engine.state.output`` is ``[{"loss": {"loss": sum, "loss_<part>": part, ...}}]``: what
     ``from_engine(["loss"], first=True)``, MONAI's habit for loggers, turns into named curves.
 
+    A training that diverges ends with an error, before anything of it is saved: losses are looked at in each
+    iteration, the norm of the gradients in the next one, when reading it no longer makes a GPU wait, and the weights
+    at the end of each epoch. Only where a gradient scaler is in use an infinite gradient is normal; it skips the step.
+
     Args:
         loss_weights: weight of each part.
         max_grad_norm: gradients are scaled down to this norm, or None.
         kwargs: of :class:`monai.engines.SupervisedTrainer`.
+
+    Raises:
+        ValueError: a weight of a part is not finite, or ``max_grad_norm`` not above 0.
+        DivergedError: when run: a loss, a gradient or a weight is not finite.
     """
 
     def __init__(self, *, loss_weights: dict[str, float], max_grad_norm: float | None = None, **kwargs: Any) -> None:
+        for name, weight in loss_weights.items():
+            if not math.isfinite(weight):
+                raise ValueError(f"loss_weights#{name} is {weight}, expected a finite number")
+        if max_grad_norm is not None and not 0 < max_grad_norm < math.inf:
+            raise ValueError(f"max_grad_norm is {max_grad_norm}, expected a finite number above 0, or null")
         super().__init__(decollate=False, **kwargs)
         self.loss_weights = loss_weights
         self.max_grad_norm = max_grad_norm
+        self.grad_norm: torch.Tensor | None = None
+        self.skipped = 0
 
     @abstractmethod
     def compute_losses(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -50,23 +73,63 @@ class PartsTrainer(SupervisedTrainer, ABC):
         engine.fire_event(IterationEvents.FORWARD_COMPLETED)
         loss = torch.stack([weight * parts[name] for name, weight in engine.loss_weights.items()]).sum()
         named = {"loss": loss.item(), **{f"loss_{name}": part.item() for name, part in parts.items()}}
+        engine.check_gradients()
+        engine.check_losses(named)
         engine.state.output = [{CommonKeys.LOSS: named}]
         engine.fire_event(IterationEvents.LOSS_COMPLETED)
         engine.backward(loss)
+        if engine.state.iteration % engine.state.epoch_length == 0:
+            engine.check_gradients()
+            engine.check_weights()
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return engine.state.output
 
     def backward(self, loss: torch.Tensor) -> None:
         """Gradients of the loss and a step of the optimiser, with MONAI's gradient scaler where it is in use."""
         scaler = self.scaler if self.amp else None
+        self.grad_norm = None
         (loss if scaler is None else scaler.scale(loss)).backward()
         self.fire_event(IterationEvents.BACKWARD_COMPLETED)
+        if scaler is not None:
+            scaler.unscale_(self.optimizer)
         if self.max_grad_norm is not None:
-            if scaler is not None:
-                scaler.unscale_(self.optimizer)
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
+            self.grad_norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
+        else:
+            gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+            self.grad_norm = torch.nn.utils.get_total_norm(gradients)
         if scaler is None:
             self.optimizer.step()
         else:
             scaler.step(self.optimizer)
             scaler.update()
+
+    def check_losses(self, named: dict[str, float]) -> None:
+        """Raise DivergedError if a part of the loss, or their sum, is not finite."""
+        for name, value in reversed(named.items()):
+            if not math.isfinite(value):
+                raise self._diverged(f"{name} is {value}")
+
+    def check_gradients(self) -> None:
+        """Raise DivergedError if the gradient of the last step was not finite, and no gradient scaler skipped it."""
+        norm, self.grad_norm = self.grad_norm, None
+        if norm is None:
+            return
+        value = norm.item()
+        self.skipped = 0 if math.isfinite(value) else self.skipped + 1
+        scaled = self.amp and self.scaler is not None and self.scaler.is_enabled()
+        if self.skipped > (MAX_SKIPPED if scaled else 0):
+            steps = f" in {self.skipped} steps one after the other" if scaled else ""
+            raise self._diverged(f"the norm of the gradients was {value}{steps}")
+
+    def check_weights(self) -> None:
+        """Raise DivergedError if a weight of the network is not finite, or larger than one that can be used."""
+        spoilt = first_spoilt(self.network.state_dict(), LARGEST_WEIGHT)
+        if spoilt:
+            raise self._diverged(f"the weight {spoilt}")
+
+    def _diverged(self, what: str) -> DivergedError:
+        rate = self.optimizer.param_groups[0]["lr"]
+        return DivergedError(
+            f"the training diverged in epoch {self.state.epoch}, iteration {self.state.iteration}, at a learning rate "
+            f"of {rate:g}: {what}. Nothing of this epoch was saved; lower learning_rate"
+        )

@@ -10,6 +10,7 @@ from .reference_policy import ReferencePolicy
 from .resume import Resume
 from .tracked_run import TrackedRun
 from .weights import LoadWeights, SaveWeights
+from .work_dir_lock import WorkDirLock
 
 __all__ = [
     "EvaluationPictures",
@@ -25,4 +26,5 @@ __all__ = [
     "Resume",
     "SaveWeights",
     "TrackedRun",
+    "WorkDirLock",
 ]

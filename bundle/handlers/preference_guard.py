@@ -15,8 +15,9 @@ class PreferenceGuard:
 
     A policy that moves everywhere can satisfy its judges and still lose what was right before: the known collapse of
     preference learning. On stopping the weights of the last good epoch are restored, and the run ends as if it were
-    complete. Place it behind :class:`PreferenceStatistics`, and before :class:`Resume` and :class:`SaveWeights`, which
-    shall not write what it restores from. It is part of what :class:`Resume` keeps.
+    complete. An accuracy or anchor that is NaN counts as collapse. Place it behind :class:`PreferenceStatistics`, and
+    before :class:`Resume` and :class:`SaveWeights`, which shall not write what it restores from. It is part of what
+    :class:`Resume` keeps.
 
     Args:
         networks: whose weights are kept and restored, by name: the policy and its teacher.
@@ -72,9 +73,10 @@ class PreferenceGuard:
             return
         if self.first_accuracy is None:
             self.first_accuracy = float(accuracy)
+        # Every comparison with NaN is false: these are written so that NaN is bad.
         if anchor <= self.max_anchor:
             self.keep(engine)
-        elif accuracy >= self.first_accuracy and self.good is not None:
+        elif not accuracy < self.first_accuracy and self.good is not None:
             for name, network in self.networks.items():
                 network.load_state_dict(self.good[name])
             engine.logger.warning(

@@ -11,9 +11,14 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from torch import nn
 
-from bundle.handlers.weights import load_matching, read_state, write_state
+from bundle.handlers.run_settings import differences, flat
+from bundle.handlers.weights import AGAIN, load_matching
+from bundle.state_files import first_spoilt, read_state, write_state
 
 STATE_FILE = "training_state.pt"
+POSITION = ("epoch", "iteration", "epoch_length")
+SHOWN = 4
+"""Differences of settings that a message tells."""
 
 
 class Resume:
@@ -24,6 +29,10 @@ class Resume:
     run all read; the first writes. A run may be prolonged by a larger ``max_epochs``; for that the learning rate must
     be a function of the step, as that of ``LambdaLR`` is.
 
+    The file keeps the settings that make the run what it is. A run with others is another run, and is not resumed: it
+    would silently go on with some of the old, such as the learning rate. Nor is one whose file holds what is not
+    finite; such a file is not written either.
+
     Place it behind :class:`LoadWeights`, whose weights it replaces, and before :class:`MeanTeacher`, which keeps the
     teacher of a run that is not at its beginning.
 
@@ -32,24 +41,41 @@ class Resume:
         state: what has a ``state_dict``, by name: networks without wrappers, optimizer, scheduler, and modules without
             parameters that remember something.
         resume: take up the run in ``work_dir`` if there is one. If not, its file is overwritten after an epoch.
+        settings: what a resumed run must have in common with the one before, see
+            :func:`bundle.handlers.run_settings.flat`. The class of the trainer is compared too.
 
     Raises:
-        ValueError: when attached: the file is unreadable, of other networks, of another ``epoch_length``, or of more
-            epochs than ``max_epochs``.
+        ValueError: when attached: the file is unreadable, not finite, of other networks or settings, of another
+            ``epoch_length``, or of more epochs than ``max_epochs``.
+        DataError: on EPOCH_COMPLETED: what is to be written is not finite, or the disk is full.
     """
 
-    def __init__(self, work_dir: str | os.PathLike[str], state: Mapping[str, Any], resume: bool = False) -> None:
+    def __init__(
+        self,
+        work_dir: str | os.PathLike[str],
+        state: Mapping[str, Any],
+        resume: bool = False,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         self.path = Path(work_dir) / STATE_FILE
         self.state = dict(state)
         self.resume = resume
+        self.settings = flat(settings or {})
         self.position: dict[str, int] = {}
 
     def attach(self, engine: Engine) -> None:
         """Load, and register on a trainer."""
-        if self.resume and self.path.is_file():
+        self.settings["trainer"] = type(engine).__name__
+        there = self.path.is_file()
+        if self.resume and there:
             self.load(engine)
         elif self.resume:
             engine.logger.info(f"nothing to resume in {self.path.parent}, the run starts anew")
+        elif there:
+            engine.logger.warning(
+                f"{self.path} is of an earlier run, and is overwritten when the first epoch of this one is complete; "
+                "to go on with that run, stop now and resume it"
+            )
         # The engine resets its counters when it starts, so they are set after that.
         engine.add_event_handler(Events.STARTED, self.move)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
@@ -58,17 +84,41 @@ class Resume:
         """Restore everything but the engine's counters."""
         saved = read_state(self.path)
         position = saved.get("position") if isinstance(saved, dict) else None
-        if position is None or set(self.state) - set(saved):
+        if position is None or not _is_position(position) or set(self.state) - set(saved):
             raise ValueError(f"{self.path}: not the state of a run of this kind; choose another work_dir")
+        self._compare(saved.get("settings"), engine)
         self._check(position, engine)
+        spoilt = first_spoilt(saved)
+        if spoilt:
+            raise ValueError(f"{self.path}: {spoilt}: that run diverged; start anew, or choose another work_dir")
         for name, target in self.state.items():
             # Networks are checked; a module that only remembers takes tensors of any size.
             if isinstance(target, nn.Module) and any(True for _ in target.parameters()):
                 load_matching(target, saved[name], f"{self.path} ({name})")
-            else:
+                continue
+            try:
                 target.load_state_dict(saved[name])
+            except Exception as error:  # what is malformed fails in any way
+                raise ValueError(
+                    f"{self.path}: its {name} does not fit ({type(error).__name__}); start anew, or choose another "
+                    "work_dir"
+                ) from error
         self.position = position
         engine.logger.info(f"resuming after epoch {position['epoch']} of {engine.state.max_epochs} from {self.path}")
+
+    def _compare(self, saved: Any, engine: Engine) -> None:
+        if not isinstance(saved, dict):
+            engine.logger.warning(
+                f"{self.path}: its run did not write down its settings; see to it that this one has the same"
+            )
+            return
+        found = differences(saved, self.settings)
+        if found:
+            more = f"; and {len(found) - SHOWN} further differences" if len(found) > SHOWN else ""
+            raise ValueError(
+                f"{self.path}: its run had {'; '.join(found[:SHOWN])}{more}. Resume with the same settings, or start "
+                "anew, best in another work_dir"
+            )
 
     def _check(self, position: dict[str, int], engine: Engine) -> None:
         max_epochs = engine.state.max_epochs or 0
@@ -91,6 +141,10 @@ class Resume:
     def save(self, engine: Engine) -> None:
         """On EPOCH_COMPLETED: write."""
         if idist.get_rank() == 0:
-            position = {name: getattr(engine.state, name) for name in ("epoch", "iteration", "epoch_length")}
+            position = {name: getattr(engine.state, name) for name in POSITION}
             state = {name: source.state_dict() for name, source in self.state.items()}
-            write_state({"position": position, **state}, self.path)
+            write_state({"position": position, "settings": self.settings, **state}, self.path, again=AGAIN)
+
+
+def _is_position(position: Any) -> bool:
+    return isinstance(position, dict) and all(isinstance(position.get(name), int) for name in POSITION)

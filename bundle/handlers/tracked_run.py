@@ -11,6 +11,8 @@ from ignite.engine import Engine, Events
 from mlflow.entities import Param
 from monai.handlers import MLFlowHandler
 
+from bundle.handlers.run_settings import flat
+
 
 class TrackedRun:
     """Complete the MLflow run of an engine; without ``--tracking mlflow`` it does nothing.
@@ -34,7 +36,7 @@ class TrackedRun:
         patterns: Sequence[str] = ("*.csv", "*.html", "pictures/*.png"),
         end: bool = False,
     ) -> None:
-        self.params = dict(_flat(params or {}))
+        self.params = flat(params or {})
         self.folder = Path(folder) if folder is not None else None
         self.patterns = tuple(patterns)
         self.end = end
@@ -75,10 +77,3 @@ def _tracker(engine: Engine) -> MLFlowHandler | None:
 def _run_id(tracker: MLFlowHandler) -> str:
     run: Any = tracker.cur_run
     return str(run.info.run_id)
-
-
-def _flat(params: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    rows: list[tuple[str, Any]] = []
-    for name, value in params.items():
-        rows += _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [(prefix + name, value)]
-    return rows

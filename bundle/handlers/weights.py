@@ -12,7 +12,10 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from bundle.replacing import make_folder, replacing
+from bundle.state_files import LARGEST_WEIGHT, first_spoilt, printable, read_state, write_state
+
+AGAIN = "with --resume True"
+"""What to do about a full disk once there is room: the state of the run before is still there."""
 
 
 class LoadWeights:
@@ -28,7 +31,7 @@ class LoadWeights:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: when attached: the file is unreadable, or the weights of another architecture.
+        ValueError: when attached: the file is unreadable, of another architecture, or its weights are not finite.
     """
 
     def __init__(self, path: str | os.PathLike[str], network: nn.Module) -> None:
@@ -47,7 +50,7 @@ class SaveWeights:
     """Save a network's weights when its engine has completed, as a flat state dict that MONAI Label and exports read.
 
     Unlike the final file of MONAI's ``CheckpointSaver``, this one replaces an older file only when the run completed,
-    not when it failed, and at once.
+    not when it failed, and at once. Weights that are not finite, or a full disk, are errors and leave it alone too.
 
     Args:
         path: the file; its folder is made.
@@ -65,61 +68,37 @@ class SaveWeights:
     def save(self, engine: Engine) -> None:
         """On COMPLETED: write."""
         if idist.get_rank() == 0:
-            write_state(self.network.state_dict(), self.path)
+            write_state(self.network.state_dict(), self.path, again=AGAIN)
             engine.logger.info(f"saved the weights of epoch {engine.state.epoch} as {self.path}")
 
 
-def read_state(path: Path) -> Any:
-    """Read a file of tensors and plain containers to the CPU.
-
-    Args:
-        path: file that ``torch.save`` wrote.
-
-    Returns:
-        Its content.
-
-    Raises:
-        ValueError: it cannot be read.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # zip, pickle and torch errors have no class in common
-        raise ValueError(f"{path}: no checkpoint that torch can read ({type(error).__name__}); name another") from error
-
-
-def write_state(state: Any, path: Path) -> None:
-    """Write with ``torch.save``; a reader, or a run that is killed, meets the old file or the new one.
-
-    Args:
-        state: tensors and plain containers.
-        path: the file; its folder is made.
-    """
-    make_folder(path.parent)
-    with replacing(path) as partial:
-        torch.save(state, partial)
-
-
 def load_matching(network: nn.Module, state: Any, source: str) -> None:
-    """Load a state dict whose names and shapes are those of a network.
+    """Load a state dict whose names and shapes are those of a network, and whose weights are finite.
 
     Args:
         network: changed in place.
-        state: flat state dict.
+        state: flat state dict of dense tensors, as :func:`bundle.state_files.read_state` gives it.
         source: where it comes from, for the message.
 
     Raises:
-        ValueError: it is no state dict, or one of another architecture.
+        ValueError: it is no state dict, one of another architecture, or one of a training that went wrong.
     """
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise ValueError(f"{source}: holds no flat state dict of tensors; name a file that a training wrote at its end")
     own = network.state_dict()
+    both = [name for name in own if name in state]
     differences = {
         "missing": [name for name in own if name not in state],
-        "unknown": [name for name in state if name not in own],
+        "unknown": [printable(name) for name in state if name not in own],
         "of another shape": [
             f"{name} ({_shape(state[name])}, not {_shape(own[name])})"
-            for name in own
-            if name in state and own[name].shape != state[name].shape
+            for name in both
+            if own[name].shape != state[name].shape
+        ],
+        "of another type": [
+            f"{name} ({state[name].dtype}, not {own[name].dtype})"
+            for name in both
+            if own[name].is_floating_point() != state[name].is_floating_point()
         ],
     }
     found = [f"{len(names)} {kind}, such as {names[0]}" for kind, names in differences.items() if names]
@@ -128,7 +107,10 @@ def load_matching(network: nn.Module, state: Any, source: str) -> None:
             f"{source}: holds the weights of another network than image_encoder and decoder describe: of {len(own)} "
             f"entries {'; '.join(found)}. Set both as in its training, or name another checkpoint"
         )
-    network.load_state_dict(state)
+    spoilt = first_spoilt(state, LARGEST_WEIGHT)
+    if spoilt:
+        raise ValueError(f"{source}: {spoilt}: these are the weights of a training that diverged; name another")
+    network.load_state_dict(dict(state))
 
 
 def _shape(tensor: torch.Tensor) -> str:

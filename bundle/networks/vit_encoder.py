@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from monai.networks.blocks import MLPBlock
 from torch import Tensor, nn
 
+from bundle.state_files import LARGEST_WEIGHT, first_spoilt, read_state
+
 
 class ViTEncoder(nn.Module):
     """Plain vision transformer that turns a gray image into one embedding per 8x8 patch.
@@ -181,8 +183,8 @@ def load_dino_weights(encoder: ViTEncoder, path: str | Path) -> None:
 
     Raises:
         FileNotFoundError: if there is no file at ``path``.
-        ValueError: if the file is not a checkpoint, or a key is missing, unexpected or of another shape; the encoder is
-            then left as it was.
+        ValueError: if the file is not a checkpoint, a key is missing, unexpected or of another shape, or a weight is
+            not finite; the encoder is then left as it was.
     """
     path = Path(path)
     state = _read_dino_state(path)
@@ -209,10 +211,8 @@ def _read_dino_state(path: Path) -> dict[str, Tensor]:
     try:
         # Training checkpoints also hold the command line of their run, a plain record of values.
         with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # a damaged pickle raises errors of any kind
+            content = read_state(path, also=["argparse.Namespace"])
+    except ValueError as error:
         raise ValueError(f"Cannot read {path}: expected a DINO checkpoint of tensors. Download it again.") from error
     if isinstance(content, dict):
         content = content.get("teacher", content)
@@ -239,6 +239,9 @@ def _check_dino_state(state: dict[str, Tensor], shapes: dict[str, tuple[int, ...
             f"The weights in {path} do not fit the encoder: {'; '.join(faults)}. "
             "Use a DINO checkpoint of the same embed_dim, depth, mlp_ratio and patch_size."
         )
+    spoilt = first_spoilt(state, LARGEST_WEIGHT)
+    if spoilt:
+        raise ValueError(f"The weights in {path} cannot be used: {spoilt}. Download them again.")
 
 
 def _dino_shapes(encoder: ViTEncoder) -> dict[str, tuple[int, ...]]:

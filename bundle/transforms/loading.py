@@ -8,6 +8,7 @@ from typing import Any
 from monai.transforms import LoadImage, MapTransform
 
 from bundle import keys as K
+from bundle.data.pixels import check_finite
 from bundle.errors import DataError
 
 
@@ -20,7 +21,7 @@ class LoadSectiond(MapTransform):
         allow_missing_keys: items may lack some of ``keys``.
 
     Raises:
-        DataError: when called: a file cannot be read.
+        DataError: when called: a file cannot be read, or holds what is not finite.
     """
 
     def __init__(self, keys: Any = K.IMAGE, reader: str = "ITKReader", allow_missing_keys: bool = False) -> None:
@@ -31,9 +32,11 @@ class LoadSectiond(MapTransform):
         """Return the item with its files read."""
         d = dict(data)
         for key in self.key_iterator(d):
+            path = d[key]
             try:
-                d[key] = self.load(d[key])
+                d[key] = self.load(path)
             except Exception as error:  # the readers have no exception class in common
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                raise DataError(f"{d[key]}: cannot be read as an image ({reason})") from None
+                raise DataError(f"{path}: cannot be read as an image ({reason})") from None
+            check_finite(d[key], path)
         return d

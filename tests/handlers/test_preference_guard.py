@@ -47,6 +47,12 @@ def test_collapse_in_the_first_epoch_brings_back_the_start() -> None:
     assert run([(0.9, 0.3), (0.9, 0.01)])[0] == 0
 
 
+@pytest.mark.parametrize("bad", [(0.9, float("nan")), (float("nan"), 0.3), (float("nan"), float("nan"))])
+def test_what_is_no_number_is_bad(bad) -> None:
+    assert run([(0.6, 0.01), bad, (0.7, 0.01)])[0] == 1
+    assert run([bad, (0.7, 0.01)])[0] == 0
+
+
 def test_the_stop_is_told_in_one_line(caplog) -> None:
     run([(0.6, 0.01), (0.9, 0.3)])
     (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]

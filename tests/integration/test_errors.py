@@ -34,7 +34,8 @@ def fails(pair, source_weights, tmp_path, in_root, capsys):
         preflight.show_error(error.type, error.value, error.tb)
         text = capsys.readouterr().err
         assert text.startswith("error: ") and text.endswith("\n") and text.count("\n") == 1, text
-        assert not (tmp_path / "new.pt").exists() and not (tmp_path / "work").exists()
+        assert not (tmp_path / "new.pt").exists()
+        assert {path.name for path in (tmp_path / "work").glob("*")} <= {"run.lock"}
         return text
 
     return run
@@ -126,7 +127,7 @@ def test_checkpoints_that_do_not_fit(fails, tmp_path, source_weights):
         ({"batch_size": 0}, "batch_size is 0, expected a number above 0"),
         ({"max_epochs": "many"}, "max_epochs is 'many', expected a number above 0"),
         ({"alpha": 2}, "alpha must be in [0, 1), got 2"),
-        ({"learning_rate": -1}, "Invalid learning rate: -1"),
+        ({"learning_rate": -1}, "learning_rate is -1, expected a number above 0"),
         ({"image_encoder#chanels": 3}, "unexpected keyword argument 'chanels'"),
         ({"image_encoder": {"_target_": "bundle.networks.Other"}}, "Cannot locate class or function path"),
     ],

@@ -243,6 +243,7 @@ def test_records_that_are_no_checkpoint(tmp_path, content):
         ("blocks.1.mlp.fc1.weight", torch.zeros(96, DIM), r"blocks\.1\.mlp\.fc1\.weight has shape \(96, 48\)"),
         ("patch_embed.proj.weight", torch.zeros(DIM, 1, 8, 8), r"\(48, 1, 8, 8\), expected \(48, 3, 8, 8\)"),
         ("pos_embed", torch.zeros(1, 16, DIM), r"pos_embed has shape \(1, 16, 48\), expected \(1, 17, 48\)"),
+        ("norm.bias", torch.full((DIM,), torch.nan), r"cannot be used: norm\.bias holds nan"),
         ("pos_embed", torch.zeros(1, 17, 40), r"pos_embed has shape \(1, 17, 40\), expected \(1, 17, 48\)"),
     ],
 )

@@ -1,0 +1,184 @@
+"""Files of tensors: read within bounds, plain and finite; written completely or not at all."""
+
+from __future__ import annotations
+
+import pickletools
+import zipfile
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from bundle.errors import DataError, StorageError
+from bundle.replacing import make_folder, replacing
+
+PLAIN = frozenset(
+    {
+        "collections.OrderedDict",
+        "torch._utils._rebuild_parameter",
+        "torch._utils._rebuild_tensor_v2",
+        *(f"torch.{kind}Storage" for kind in ("Float", "Double", "Half", "BFloat16")),
+        *(f"torch.{kind}Storage" for kind in ("Long", "Int", "Short", "Char", "Byte", "Bool")),
+    }
+)
+"""What a file is made of that holds dense tensors of real numbers and plain containers."""
+
+MAX_STRUCTURE = 2 * 2**20
+"""Bytes for names and shapes, the pickle: reading takes up to a hundred times as much memory. Ours have 0.2 MiB."""
+
+MAX_DEPTH = 16
+"""Containers within containers."""
+
+LARGEST = torch.finfo(torch.float32).max
+LARGEST_WEIGHT = 1e8
+"""Weights beyond are of a training that went wrong: in single precision their products are soon infinite."""
+
+
+def read_state(path: Path, also: Collection[str] = ()) -> Any:
+    """Read a file of dense, real tensors and plain containers to the CPU.
+
+    ``torch.load`` with ``weights_only`` runs no code of the file, but it unpacks as much as the file says, and makes
+    sparse, quantised or complex tensors, of which networks know nothing. So the file is judged first: its entries are
+    not compressed, as ``torch.save`` writes them, and together no larger than the file; its pickles are short and name
+    nothing but `PLAIN`.
+
+    Args:
+        path: file that ``torch.save`` wrote.
+        also: further names that its pickle may have.
+
+    Returns:
+        Its content, which takes about as much memory as the file has bytes. Values may be infinite or NaN, see
+        :func:`first_spoilt`.
+
+    Raises:
+        ValueError: it cannot be read, or holds something else.
+    """
+    try:
+        strange = _first_strange(path, PLAIN | set(also))
+        state = None if strange else torch.load(path, map_location="cpu", weights_only=True)
+        strange = strange or _first_overlapping(state)
+    except Exception as error:  # zip, pickle and torch errors have no class in common
+        raise ValueError(f"{path}: no checkpoint that torch can read ({type(error).__name__}); name another") from error
+    if strange:
+        raise ValueError(
+            f"{path}: holds {printable(strange)}, expected plain dense tensors of real numbers; name a file that a "
+            "training wrote"
+        )
+    return state
+
+
+def write_state(state: Any, path: Path, again: str = "") -> None:
+    """Write with ``torch.save``; a reader, or a run that is killed, meets the old file or the new one.
+
+    Args:
+        state: tensors and plain containers.
+        path: the file; its folder is made.
+        again: how to run it again when the disk is full, such as ``with --resume True``.
+
+    Raises:
+        DataError: a tensor or number is infinite or NaN; the file then is what it was.
+        StorageError: it cannot be written; likewise.
+    """
+    spoilt = first_spoilt(state)
+    if spoilt:
+        raise DataError(f"{path}: not written, for {spoilt}; the file there stays as it was")
+    make_folder(path.parent)
+    try:
+        # torch opens files by itself too, but then does not say why it could not write
+        with replacing(path) as partial, partial.open("wb") as file:
+            torch.save(state, file)
+    except StorageError as error:
+        raise StorageError(f"{error} {again}".rstrip()) from None
+
+
+def first_spoilt(state: Any, largest: float = LARGEST) -> str | None:
+    """Find a number that nothing can be learnt from.
+
+    Args:
+        state: tensors and numbers in plain containers.
+        largest: magnitude that none may exceed.
+
+    Returns:
+        Name and value, such as ``decoder.weight holds nan``; None if all are finite and within ``largest``.
+    """
+    for name, value in _leaves(state):
+        if isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel():
+            low, high = value.detach().aminmax()
+            if not (-largest <= low.item() and high.item() <= largest):
+                flat = value.detach().flatten()
+                return f"{printable(name)} holds {flat[~(flat.abs() <= largest)][0].item():g}"
+        elif isinstance(value, float) and not abs(value) <= largest:
+            return f"{printable(name)} is {value:g}"
+    return None
+
+
+def printable(text: object) -> str:
+    """A name of a file's making as a part of one line: short, without control characters."""
+    return "".join(c if c.isprintable() else "?" for c in str(text)[:120])
+
+
+def _first_strange(path: Path, names: Collection[str]) -> str | None:
+    """Judge a file by what its pickles are made of; raise ValueError where it is none of ``torch.save``'s."""
+    with path.open("rb") as file:
+        if file.read(4) == b"PK\x03\x04":  # how torch tells
+            return _first_strange_in_zip(path, names)
+        file.seek(0)
+        # the form before torch 1.6: a mark, a version, the system, the content and a list, then the numbers
+        found = (_first_other(file, names) for _ in range(5))
+        return next((name for name in found if name is not None), None)
+
+
+def _first_strange_in_zip(path: Path, names: Collection[str]) -> str | None:
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        # torch finds entries whatever their case
+        pickles = [entry for entry in entries if entry.orig_filename.lower().endswith(".pkl")]
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("compressed")
+        if sum(entry.file_size for entry in entries) > path.stat().st_size or not pickles:
+            raise ValueError("sizes that are not its own")
+        for entry in pickles:
+            with archive.open(entry) as file:
+                found = _first_other(file, names)
+            if found is not None:
+                return found
+    return None
+
+
+def _first_other(file: IO[bytes], names: Collection[str]) -> str | None:
+    """The first class or function that a pickle names besides ``names``, or None; nothing of it is run."""
+    start = file.tell()
+    for opcode, argument, position in pickletools.genops(file):
+        if (position or 0) - start > MAX_STRUCTURE:
+            raise ValueError("too much structure")
+        name = str(argument).replace(" ", ".") if opcode.name == "GLOBAL" else None
+        if opcode.name in ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"):
+            name = f"the opcode {opcode.name}"  # torch writes none of these
+        if name is not None and name not in names:
+            return name
+    return None
+
+
+def _first_overlapping(state: Any) -> str | None:
+    """Name a tensor that has more elements than are stored, or None: to read it all takes more than the file's size."""
+    for name, value in _leaves(state):
+        if isinstance(value, torch.Tensor) and value.nbytes > value.untyped_storage().nbytes():
+            return f"{name}, of which only a part is stored"
+    return None
+
+
+def _leaves(state: Any) -> Iterator[tuple[str, Any]]:
+    """What is in containers, and in those in them, with the keys on the way; each container once."""
+    waiting: list[tuple[tuple[Any, ...], Any]] = [((), state)]
+    seen: set[int] = set()
+    while waiting:
+        keys, value = waiting.pop()
+        if not isinstance(value, Mapping | list | tuple):
+            yield ".".join(map(str, keys)), value
+        elif id(value) not in seen:
+            if len(keys) > MAX_DEPTH:
+                raise ValueError("too deeply nested")
+            seen.add(id(value))
+            items = value.items() if isinstance(value, Mapping) else enumerate(value)
+            waiting.extend(reversed([((*keys, key), inner) for key, inner in items]))
