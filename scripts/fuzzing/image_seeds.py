@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import nibabel
@@ -18,7 +19,9 @@ WIDTH, HEIGHT = 16, 12
 SECRET_FILE = "secret.raw"
 """Lies beside the folder of the images; nothing in there may be served."""
 
-SIZES = b"0 0|-1 -1|16 12|16 12 1|1 1|16|65536 65536|2147483647 2147483647|4294967296 4294967296|99999 99999 99999"
+SIZES = (
+    b"0 0|-1 -1|16 12|16 12 1|1 1|16|65536 65536|2147483647 2147483647|4294967296 4294967296|99999 99999 99999"
+).split(b"|")
 OUTSIDE = (b"../" + SECRET_FILE.encode(), b"../../" + SECRET_FILE.encode(), b"/etc/passwd", b"/dev/zero", b"/dev/stdin")
 PATTERNS = b"em%03d.raw 0 0 0|em%03d.raw 1 2 0|em%d.raw 1 9 -1|%s%s%n.raw 1 2 1|em%999999999d.raw 1 2 1".split(b"|")
 NRRD_FIELDS = (
@@ -40,7 +43,13 @@ META_FIELDS = (
     b"ObjectType = Image|ObjectType = Tube|TransformMatrix = 0 0 0 0|ElementSpacing = nan nan|ElementSpacing = 0 0|"
     b"Modality = MET_MOD_CT|ObjectSubType = %s"
 ).split(b"|")
-TEXT_TOKENS = (*SIZES.split(b"|"), *OUTSIDE, *PATTERNS)
+TEXT_TOKENS = (*SIZES, *OUTSIDE, *PATTERNS)
+
+
+def fields(name: bytes, *values: Sequence[bytes]) -> list[bytes]:
+    """Lines of a header, one for each value."""
+    return [name + value for listed in values for value in listed]
+
 
 TIFF_WORDS = """49492a00 4d4d002a 49492b00 0001 0101 0201 0301 0601 1101 1501 1601 1701 1a01 1c01 3d01 4001 4201 4301
 4401 4501 5301 00010300 02010300 03010300010000000500 030103000100000007000000 0301030001000000b2800000
@@ -63,8 +72,13 @@ TOKENS: dict[str, tuple[bytes, ...]] = {
         b"\x89PNG",
     ),
     "tiff": tuple(bytes.fromhex(word) for word in TIFF_WORDS.split()),
-    "nrrd": (*NRRD_FIELDS, *TEXT_TOKENS),
-    "mha": (*META_FIELDS, *TEXT_TOKENS),
+    "nrrd": (*NRRD_FIELDS, *fields(b"data file: ", OUTSIDE, PATTERNS), *fields(b"sizes: ", SIZES), *TEXT_TOKENS),
+    "mha": (
+        *META_FIELDS,
+        *fields(b"ElementDataFile = ", OUTSIDE, PATTERNS),
+        *fields(b"DimSize = ", SIZES),
+        *TEXT_TOKENS,
+    ),
     "nifti": (b"n+1\x00", b"ni1\x00", b"n+2\x00", bytes.fromhex("5c010000"), bytes.fromhex("1c020000"), b"\x08\x07"),
 }
 

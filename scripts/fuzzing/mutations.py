@@ -126,19 +126,31 @@ def change_lines(data: bytes, random: Random) -> bytes:
 
 
 def insert_token(data: bytes, random: Random, tokens: Sequence[bytes]) -> bytes:
-    """Write a word of the format: at a place, over what is there, at the start of a line, or as the value of a line."""
-    token, at, way = random.choice(tokens), random.randrange(len(data) + 1), random.randrange(4)
-    if way == 0:
+    """Write a word of the format: at a place, over what is there, as a line, as the value of a line, or for its name.
+
+    ``NDims = 3`` takes the place of a line that begins with ``NDims =``, if there is one.
+    """
+    token, at, way = random.choice(tokens), random.randrange(len(data) + 1), random.randrange(8)
+    name, mark, _ = token.partition(b"=" if b"=" in token else b":")
+    if mark and way > 3:
+        line = data.find(name + mark)
+        return data if line < 0 else data[:line] + token + data[end_of_line(data, line) :]
+    if way % 4 == 0:
         return data[:at] + token + data[at:]
-    if way == 1:
+    if way % 4 == 1:
         return data[:at] + token + data[at + len(token) :]
     line = data.rfind(b"\n", 0, at) + 1
-    end = data.find(b"\n", line)
-    end = len(data) if end < 0 else end
-    if way == 2:
+    end = end_of_line(data, line)
+    if way % 4 == 2:
         return data[:line] + token + (b"" if token.endswith(b"\n") else b"\n") + data[line:]
     value = max(data.find(mark, line, end) for mark in (b"=", b":"))
     return data[: line if value < 0 else value + 1] + b" " + token + data[end:]
+
+
+def end_of_line(data: bytes, start: int) -> int:
+    """Where the line ends that begins at ``start``."""
+    end = data.find(b"\n", start)
+    return len(data) if end < 0 else end
 
 
 def splice(data: bytes, random: Random, others: Sequence[bytes]) -> bytes:

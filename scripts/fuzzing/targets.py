@@ -6,6 +6,7 @@ from scripts.fuzzing.candidate_masks import Candidates
 from scripts.fuzzing.checkpoints import States, Weights
 from scripts.fuzzing.images import Mha, Nifti, Nrrd, Png, Tiff
 from scripts.fuzzing.list_files import Datalists, Points
+from scripts.fuzzing.live_server import LiveServer
 from scripts.fuzzing.page_requests import Bodies, Requests
 from scripts.fuzzing.stores import Exports, Stores
 from scripts.fuzzing.target import Target
@@ -18,6 +19,7 @@ TARGETS: dict[str, type[Target]] = {
     "nifti": Nifti,
     "bodies": Bodies,
     "requests": Requests,
+    "server": LiveServer,
     "points": Points,
     "datalists": Datalists,
     "candidates": Candidates,
