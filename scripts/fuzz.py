@@ -28,6 +28,9 @@ from scripts.fuzzing.targets import GOALS, TARGETS
 
 ROOT = Path(__file__).resolve().parents[1]
 
+PRELOAD = "scripts.fuzzing.preload"
+"""Imported once for all children."""
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -114,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.output / f"work-{os.getpid()}",
         options.seed,
         options.workers,
-        preload=["scripts.fuzzing.preload"],
+        preload=[PRELOAD],
     )
     start = time.monotonic()
     status = show(outcomes, options)

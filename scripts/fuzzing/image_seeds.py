@@ -72,10 +72,10 @@ TOKENS: dict[str, tuple[bytes, ...]] = {
         b"\x89PNG",
     ),
     "tiff": tuple(bytes.fromhex(word) for word in TIFF_WORDS.split()),
-    "nrrd": (*NRRD_FIELDS, *fields(b"data file: ", OUTSIDE, PATTERNS), *fields(b"sizes: ", SIZES), *TEXT_TOKENS),
+    "nrrd": (*NRRD_FIELDS, *fields(b"data file: ", OUTSIDE * 3, PATTERNS), *fields(b"sizes: ", SIZES), *TEXT_TOKENS),
     "mha": (
         *META_FIELDS,
-        *fields(b"ElementDataFile = ", OUTSIDE, PATTERNS),
+        *fields(b"ElementDataFile = ", OUTSIDE * 3, PATTERNS),
         *fields(b"DimSize = ", SIZES),
         *TEXT_TOKENS,
     ),

@@ -42,8 +42,8 @@ TEXTS = (
     *("x" * 300, "x" * 70000, "é" * 200, "__proto__", "$import os", "@network", "%x"),
 )
 KEYS = ("", "x", "image", "label", "points", "point_labels", "complete", "__class__", "\ud800", "a\nb", "x" * 5000)
-FEW = 12
-"""How often something is repeated that is repeated a little."""
+FEW, MANY = 8, 60
+"""How often something is repeated; a part of it may be repeated again."""
 
 
 def mutate_json(content: Any, random: Random, words: Sequence[Any] = ()) -> bytes:
@@ -86,7 +86,7 @@ def change(content: Any, random: Random, words: Sequence[Any]) -> Any:
         name = random.choice((*KEYS, *(str(word) for word in words)))
         holder[name] = holder.pop(key) if random.random() < 0.5 else _other(None, content, random, words)
     elif way < 0.9:
-        holder[key:key] = [copy.deepcopy(holder[key])] * random.choice((1, 1, FEW, 500))
+        holder[key:key] = [copy.deepcopy(holder[key])] * random.choice((1, 1, FEW, MANY))
     else:
         random.shuffle(holder)
     return content
@@ -108,7 +108,7 @@ def _other(value: Any, content: Any, random: Random, words: Sequence[Any]) -> An
     """Something in the place of a value."""
     way = random.randrange(10)
     if way < 3 and isinstance(value, int | float) and not isinstance(value, bool):
-        return random.choice((*NUMBERS, -value, value + 1, value - 1, value + 0.5, str(value)))
+        return random.choice((*NUMBERS, -value, value + 1, value - 1, value * 2, str(value)))
     if way < 3 and isinstance(value, str) and value:
         at = random.randrange(len(value))
         return random.choice((value[:at], value + value, value.upper(), value[:at] + random.choice(TEXTS) + value[at:]))
