@@ -104,10 +104,10 @@ class Datalists(Target):
         """Read it as trainings, evaluations, inference and the page do."""
         inferer = PromptedSlidingWindowInferer([32, 32], max_points=6)
         results = self.folder / "results"
-        lines = [refusal(lambda: read_datalist(given), given.name)]
+        refused = refusal(lambda: read_datalist(given), given.name)
         for split in SPLITS:
-            lines.append(refusal(partial(load_domain, given, split)))
-            lines.append(refusal(partial(evaluation_items, given, split, need_labels=True)))
-            lines.append(refusal(partial(inference_items, given, results, split)))
-        page = refusal(lambda: json.dumps(Clicker(given, "training", "p.json", load, self.network, inferer).images()))
-        return next((line for line in [*lines, page] if line), None)
+            refused = refusal(partial(load_domain, given, split)) if not refused and split == "training" else refused
+            refusal(partial(evaluation_items, given, split, need_labels=True))
+            refusal(partial(inference_items, given, results, split))
+        refusal(lambda: json.dumps(Clicker(given, "training", "p.json", load, self.network, inferer).images()))
+        return refused
