@@ -15,6 +15,7 @@ from bundle.annotate.clicker import Clicker
 from bundle.data.domains import DATALIST
 from bundle.data.image_files import is_image, read_header, read_image
 from bundle.inferers import PromptedSlidingWindowInferer
+from bundle.preferences.store import JudgementStore
 from bundle.transforms import LoadSectiond
 from scripts.fuzzing.image_seeds import SECRET_FILE, TOKENS, image_seeds
 from scripts.fuzzing.seeds import damage
@@ -43,6 +44,7 @@ class ImageTarget(Target):
         self.preprocessing = config.get_parsed_content("preprocessing")
         self.load_section = LoadSectiond(K.IMAGE, reader=config.get_parsed_content("reader"))
         self.network = tiny_network()
+        self.store = self.held.enter_context(JudgementStore(folder / "preferences.sqlite"))
         self.inferer = PromptedSlidingWindowInferer([16, 16], max_points=6)
 
     def mutate(self, random: Random) -> dict[str, bytes]:
@@ -64,7 +66,7 @@ class ImageTarget(Target):
 
     def open_page(self, folder: Path) -> Clicker:
         """The page's images of a folder, as ``scripts/annotate.py`` opens them."""
-        return Clicker(folder, "training", "points.json", self.load, self.network, self.inferer)
+        return Clicker(folder, "training", "points.json", self.store, self.load, self.network, self.inferer)
 
     def load(self, path: str) -> torch.Tensor:
         """An image (1,X,Y) as the page reads it."""

@@ -13,6 +13,7 @@ from bundle.data.evaluation import evaluation_items
 from bundle.data.inputs import inference_items
 from bundle.data.points import read_points, write_points
 from bundle.inferers import PromptedSlidingWindowInferer
+from bundle.preferences.store import JudgementStore
 from scripts.fuzzing.json_mutations import mutate_json
 from scripts.fuzzing.mutations import mutate
 from scripts.fuzzing.target import BrokenPromise, Target, refusal
@@ -109,5 +110,10 @@ class Datalists(Target):
             refused = refusal(partial(load_domain, given, split)) if not refused and split == "training" else refused
             refusal(partial(evaluation_items, given, split, need_labels=True))
             refusal(partial(inference_items, given, results, split))
-        refusal(lambda: json.dumps(Clicker(given, "training", "p.json", load, self.network, inferer).images()))
+
+        def open_page() -> None:
+            with JudgementStore(given / "preferences.sqlite") as store:
+                json.dumps(Clicker(given, "training", "p.json", store, load, self.network, inferer).images())
+
+        refusal(open_page)
         return refused

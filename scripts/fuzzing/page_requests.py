@@ -25,15 +25,15 @@ HOST = "127.0.0.1:8000"
 KEPT = 250
 """Requests that one page gets: what they leave behind is looked at by those that follow, but does not grow for ever."""
 FILE = "request.json"
-QUESTION = "@question@"
-"""In a body, the id of a question that is there."""
+QUESTION, VERSION = "@question@", "@version@"
+"""In a body, the id of a question that is there, and the version of the clicks in the image that bodies are about."""
 
 CLICKS = {"points": [[10, 12], [3, 4]], "labels": [1, 0]}
 ANSWER = {"uid": "0" * 32, "annotator": "ada", "question": QUESTION, "answer": 1, "seconds": 2.5}
 KEPT_SOUND = 0.15
 """Share of the bodies that differ from sound ones in their numbers alone, so that the page gets something to keep."""
 BODIES: tuple[tuple[str, str, Any], ...] = (
-    ("PUT", "/api/images/1/clicks", CLICKS),
+    ("PUT", "/api/images/1/clicks", {**CLICKS, "uid": "3" * 32, "annotator": "ada", "version": VERSION}),
     ("POST", "/api/images/0/mask", {**CLICKS, "network": "start"}),
     ("POST", "/api/judgements", ANSWER),
     ("POST", "/api/judgements", {**ANSWER, "answer": "tie", "uid": "1" * 32}),
@@ -45,7 +45,21 @@ READ = (
     *("/", "/page.js", "/page.css", "/api/images", "/api/images/0/picture", "/api/images/1/clicks", "/api/agreement"),
     *("/api/questions/ada", "/api/progress/ada", "/api/training", "/api/training/picture"),
 )
-WORDS = (QUESTION, "start", "trained", "ada", "tie", "skip", "undo", "0" * 32, "0" * 64, "lpo", [31, 23], [32, 24])
+WORDS = (
+    QUESTION,
+    VERSION,
+    "start",
+    "trained",
+    "ada",
+    "tie",
+    "skip",
+    "undo",
+    "0" * 32,
+    "0" * 64,
+    "lpo",
+    [31, 23],
+    [32, 24],
+)
 PATH_TOKENS = (
     b"../ ..%2f %2e%2e/ %00 %0a %ff %c3%28 // /./ ?token= ?x=1&x=2 # ; %25 \\ /etc/passwd api/ images/ 0 -1 1e3 ..; * "
     b"? 99999999999999999999 picture clicks index.html %ef%bc%8f %u0000 :8000 http://evil/ @ ?token=%ff"
@@ -114,6 +128,7 @@ class Requests(Target):
         page = self.open()
         method, path, headers, body = json.loads((given / FILE).read_text())
         data = body.encode("latin-1").replace(QUESTION.encode(), page.questions[0].id.encode())
+        data = data.replace(f'"{VERSION}"'.encode(), str(page.clicker.clicks(1).version).encode())
         self.answered += 1
         try:
             line = self.ask(method, path, headers, data)

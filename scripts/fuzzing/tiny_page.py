@@ -108,14 +108,13 @@ class TinyPage:
         self.store = JudgementStore(folder / "preferences.sqlite")
         self.store.open_questions(self.questions)
         network = tiny_network()
-        clicker = Clicker(
-            self.domain, "training", "points.json", load, network, PromptedSlidingWindowInferer([32, 32], max_points=6)
-        )
+        inferer = PromptedSlidingWindowInferer([32, 32], max_points=6)
+        self.clicker = Clicker(self.domain, "training", "points.json", self.store, load, network, inferer)
         numbers = {str(self.domain / name): number for number, name in enumerate(IMAGES)}
         ballot = Ballot(self.store, numbers, folder / "candidates")
         settings = {"work_dir": folder, "checkpoint": folder / "model.pt"}
-        training = NoTraining(folder, [], settings, self.domain / "points.json", self.store, clicker.offer)
-        self.app: FastAPI = create_app(clicker, ballot, training)
+        training = NoTraining(folder, [], settings, self.domain / "points.json", self.store, self.clicker.offer)
+        self.app: FastAPI = create_app(self.clicker, ballot, training)
 
     def close(self) -> None:
         """Close the store."""
