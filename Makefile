@@ -22,7 +22,7 @@ DEMO = --run $(RUN) --seed $(SEED) --pixel-size $(PIXEL_SIZE) \
 CHECKPOINT ?= models/adapted.pt
 PORT ?= 8000
 
-.PHONY: demo test lint bench annotate browser-test label label-serve label-test
+.PHONY: demo test lint bench fuzz annotate browser-test label label-serve label-test
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py $(DEMO)
@@ -40,6 +40,11 @@ bench: $(INSTALLED)
 	$(BIN)/python scripts/benchmark.py decode --json runs/decode.json
 	$(BIN)/python scripts/benchmark.py preference_step --json runs/preference_step.json
 	$(BIN)/python scripts/benchmark.py click --json runs/click.json --threads 2
+
+# damaged files and hostile requests, in child processes; what is found goes to runs/fuzz
+SECONDS ?= 600
+fuzz: $(INSTALLED)
+	$(BIN)/python -m scripts.fuzz --seconds $(SECONDS)
 
 annotate: $(INSTALLED)
 	$(BIN)/python scripts/annotate.py --data $(DATA) --checkpoint $(CHECKPOINT) --port $(PORT) $(if $(CONFIG),--config $(CONFIG))

@@ -17,6 +17,8 @@ from bundle.errors import DataError
 from bundle.replacing import replacing
 
 VERSION = 1
+LARGEST = 1 << 27
+"""Bytes of a part of a file when it is unpacked: masks of a thousand million pixels."""
 TEXTS = ("image", "image_sha256", "model")
 
 
@@ -82,12 +84,14 @@ def read_candidates(path: str | Path) -> CandidateSet:
         The candidates.
 
     Raises:
-        DataError: the file is missing or damaged, or is no file of candidates.
+        DataError: the file is missing, damaged or too large when it is unpacked, or is no file of candidates.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             about = parse_json(file["about"].item())
             bits, probability = file["masks"], file["probability"]
+    except DataError:
+        raise
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; make the candidates first") from None
     except Exception as error:  # zip, zlib, JSON and numpy errors have no class in common

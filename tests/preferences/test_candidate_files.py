@@ -1,5 +1,6 @@
 import hashlib
 import json
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -180,3 +181,24 @@ def test_file_hash(tmp_path):
     for path in (tmp_path, tmp_path / "b.png"):
         with pytest.raises(DataError, match="cannot be read"):
             file_sha256(path)
+
+
+@pytest.mark.parametrize("member", ["about", "masks", "probability"])
+def test_a_member_that_is_no_array(tmp_path, candidates, member):
+    write_candidates(tmp_path / "a.npz", candidates)
+    with zipfile.ZipFile(tmp_path / "a.npz") as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        for name, content in members.items():
+            file.writestr(name, b"no array" if name == f"{member}.npy" else content)
+    with pytest.raises(DataError, match=r"a\.npz: .*make the candidates again"):
+        read_candidates(tmp_path / "a.npz")
+
+
+def test_a_file_that_would_fill_the_memory(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as file, file.open("masks.npy", "w") as member:
+        for _ in range(129):
+            member.write(bytes(1 << 20))
+    assert (tmp_path / "a.npz").stat().st_size < 1 << 18
+    with pytest.raises(DataError, match=r"a\.npz: takes 135266304 bytes when it is unpacked, more than 134217728"):
+        read_candidates(tmp_path / "a.npz")
