@@ -31,7 +31,7 @@ def test_a_long_message_keeps_what_is_wrong_and_what_to_do():
     assert len(line) == LONGEST and line.startswith("a.json: name is xx") and line.endswith("xx; rename it")
 
 
-@pytest.mark.parametrize("entry", ["a\nb", "\x1b[2J", {"points": [["\ud800", 1]]}, {"points": [[1, "x" * 5000]]}])
+@pytest.mark.parametrize("entry", ["a\nb", "\x1b[2J", {"points": [["\u202e", 1]]}, {"points": [[1, "x" * 5000]]}])
 def test_what_a_file_holds_is_quoted_in_one_line(tmp_path, entry):
     write_json(tmp_path / "clicks.json", {"complete": False, "points": {"a.png": entry}})
     with pytest.raises(DataError) as raised:

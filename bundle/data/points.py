@@ -13,6 +13,9 @@ from bundle.data.json_files import read_json, write_json
 from bundle.errors import DataError
 from bundle.keys import COMPLETE, POINT_LABELS, POINTS
 
+LARGEST = 1 << 20
+"""Pixels along an axis that no image has."""
+
 
 class Clicks(NamedTuple):
     """The clicks in one image.
@@ -53,8 +56,8 @@ def read_points(path: str | Path, images: Iterable[str]) -> PointsFile:
         The clicks, in the order of the file, and whether they are complete.
 
     Raises:
-        DataError: the file is missing or malformed, a position is not finite, a label is not 0 or 1, or an image is
-            unknown or ambiguous.
+        DataError: the file is missing or malformed, a position is not finite or in no image, a label is not 0 or 1, or
+            an image is unknown or ambiguous.
     """
     path = Path(path)
     rows, complete = (_csv_rows(path), False) if path.suffix.lower() == ".csv" else _json_rows(path)
@@ -198,6 +201,8 @@ def _click(path: Path, image: str, x: Any, y: Any, label: Any) -> tuple[list[int
         raise DataError(f"{path}: {image}: ({x}, {y}) with label {label} are not three numbers") from None
     if not all(map(math.isfinite, position)):
         raise DataError(f"{path}: {image}: point ({x}, {y}) is not finite")
+    if not all(abs(number) < LARGEST for number in position):
+        raise DataError(f"{path}: {image}: point ({x}, {y}) is in no image; expected pixels, fewer than {LARGEST}")
     if number not in (0, 1):
         raise DataError(f"{path}: {image}: label {label} of point ({x}, {y}) is neither 1 (foreground) nor 0")
     return [math.floor(position[0]), math.floor(position[1])], int(number)

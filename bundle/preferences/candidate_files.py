@@ -87,9 +87,17 @@ def read_candidates(path: str | Path) -> CandidateSet:
         DataError: the file is missing, damaged or too large when it is unpacked, or is no file of candidates.
     """
     try:
+        with zipfile.ZipFile(path) as packed:
+            largest = max((member.file_size for member in packed.infolist()), default=0)
+        if largest > LARGEST:
+            raise DataError(
+                f"{path}: takes {largest} bytes when it is unpacked, more than {LARGEST}; make candidates of smaller "
+                "images, or fewer"
+            )
         with np.load(path, allow_pickle=False) as file:
             about = parse_json(file["about"].item())
-            bits, probability = file["masks"], file["probability"]
+            # a member that is no array comes as bytes
+            bits, probability = np.asarray(file["masks"]), np.asarray(file["probability"])
     except DataError:
         raise
     except FileNotFoundError:

@@ -61,6 +61,7 @@ class StoreTarget(Target):
             for number, answer in enumerate(ANSWERS):
                 asked = self.questions[number // 2]
                 store.add(Judgement(asked, answer, "person:ada", 1.5, TIME, f"{number:032d}"))
+            store.clicks.save(self.questions[0].image, {(10, 12): 1, (3, 4): 0}, 0, "person:ada", "9" * 32)
             store.export_jsonl(folder / EXPORT)
 
     def use(self, store: JudgementStore) -> None:
@@ -68,6 +69,8 @@ class StoreTarget(Target):
         ballot = Ballot(store, self.images, self.candidates)
         store.judgements()
         store.history()
+        store.clicks.history()
+        store.clicks.of_all(store.clicks.last())
         ballot.progress("ada")
         for name in ("ada", "new"):
             json.dumps(ballot.next_questions(name))
@@ -146,8 +149,9 @@ def change_cells(connection: sqlite3.Connection, random: Random) -> None:
     for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
         connection.execute(f"DROP TRIGGER {name}")
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1")]
+    filled = [table for table in tables if connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]]
     for _ in range(random.randint(1, 4)):
-        table = random.choice(tables)
+        table = random.choice(filled)
         columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
         rows = [row[0] for row in connection.execute(f"SELECT rowid FROM {table}")]
         column, row = random.choice(columns), random.choice(rows)
