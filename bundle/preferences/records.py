@@ -275,6 +275,10 @@ def is_finite(value: Any) -> bool:
 def is_utc(value: Any) -> bool:
     """Tell whether a value is an ISO time that ends with ``+00:00``."""
     try:
-        return value.endswith("+00:00") and datetime.fromisoformat(value).utcoffset() == timedelta(0)
+        return (
+            isinstance(value, str)
+            and value.endswith("+00:00")
+            and datetime.fromisoformat(value).utcoffset() == timedelta(0)
+        )
     except (AttributeError, ValueError):
         return False

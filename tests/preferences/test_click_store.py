@@ -158,3 +158,20 @@ def test_json_lines_without_clicks_are_read_as_before(tmp_path, store):
     with JudgementStore(tmp_path / "other.sqlite") as other:
         assert other.import_jsonl(tmp_path / "a.jsonl") == 1
         assert other.history() == store.history() and other.clicks.history() == []
+
+
+@pytest.mark.parametrize("column, blob", [("uid", b"\xff"), ("annotator", b"person:ada"), ("created_at", b"now")])
+def test_a_damaged_record_is_passed_over(tmp_path, caplog, column, blob):
+    path = tmp_path / "a.sqlite"
+    with JudgementStore(path) as store:
+        store.clicks.save("/a.png", {(1, 2): 1}, 0, "person:ada", "0" * 32)
+        version = store.clicks.of("/a.png").version
+        store.clicks.save("/a.png", {(1, 2): 1, (3, 4): 0}, version, "person:ada", "1" * 32)
+    with sqlite3.connect(path) as file:
+        file.execute("DROP TRIGGER clicks_UPDATE")
+        file.execute("PRAGMA ignore_check_constraints = ON")
+        file.execute(f"UPDATE clicks SET {column} = ? WHERE x = 3", (blob,))
+    with JudgementStore(path) as store:
+        assert [(record.x, record.y) for record in store.clicks.history()] == [(1, 2)]
+        store.export_jsonl(tmp_path / "a.jsonl")
+    assert "malformed" in caplog.text
