@@ -8,11 +8,11 @@ from typing import Any
 from monai.transforms import LoadImage, MapTransform
 
 from bundle import keys as K
-from bundle.errors import DataError
+from bundle.data.image_files import check_section, opened
 
 
 class LoadSectiond(MapTransform):
-    """MONAI's ``LoadImaged`` without meta dictionaries; its errors do not say which file they are about, these do.
+    """MONAI's ``LoadImaged`` without meta dictionaries, for files that are judged before its reader opens them.
 
     Args:
         keys: paths, which become (X,Y,...) tensors.
@@ -20,20 +20,20 @@ class LoadSectiond(MapTransform):
         allow_missing_keys: items may lack some of ``keys``.
 
     Raises:
-        DataError: when called: a file cannot be read.
+        DataError: when called: a file cannot be read, or is no single gray section.
     """
 
     def __init__(self, keys: Any = K.IMAGE, reader: str = "ITKReader", allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
+        self.reader = reader
         self.load = LoadImage(reader=reader, image_only=True)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the item with its files read."""
         d = dict(data)
         for key in self.key_iterator(d):
-            try:
-                d[key] = self.load(d[key])
-            except Exception as error:  # the readers have no exception class in common
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                raise DataError(f"{d[key]}: cannot be read as an image ({reason})") from None
+            with opened(d[key], self.reader) as header:
+                check_section(d[key], header)
+                section = self.load(d[key])
+            d[key] = section
         return d
