@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -22,6 +23,8 @@ FIELDS = ", ".join(CLICK_FIELDS)
 LAST = "SELECT number, annotator, created_at FROM clicks WHERE image = ? ORDER BY number DESC LIMIT 1"
 LEFT = """SELECT image, x, y, label FROM clicks WHERE action = 'add' AND number IN
     (SELECT max(number) FROM clicks WHERE number <= ? {} GROUP BY image, x, y) ORDER BY number"""
+
+logger = logging.getLogger(__name__)
 
 
 class ClickStore:
@@ -133,8 +136,23 @@ class ClickStore:
         return False
 
     def history(self) -> list[ClickRecord]:
-        """All records in the order in which they were added, also those that were overtaken."""
-        return [ClickRecord(*row) for row in self._rows(f"SELECT {FIELDS} FROM clicks ORDER BY number")]
+        """All records in the order in which they were added, also those that were overtaken.
+
+        Those that another program spoiled are passed over, for no export could hold them.
+        """
+        found, bad = [], []
+        for row in self._rows(f"SELECT {FIELDS} FROM clicks ORDER BY number"):
+            record = ClickRecord(*row)
+            try:
+                check_click(record)
+                found.append(record)
+            except DataError as error:
+                bad.append(error)
+        if bad:
+            logger.warning(
+                "%s: %d clicks are malformed and passed over, the first: %s", self._file.path, len(bad), bad[0]
+            )
+        return found
 
     def _rows(self, query: str, *values: str | int) -> list[Any]:
         return self._file.rows(query, *values) if self._file.version > 1 else []

@@ -276,5 +276,5 @@ def is_utc(value: Any) -> bool:
     """Tell whether a value is an ISO time that ends with ``+00:00``."""
     try:
         return value.endswith("+00:00") and datetime.fromisoformat(value).utcoffset() == timedelta(0)
-    except (AttributeError, ValueError):
+    except (AttributeError, TypeError, ValueError):  # bytes have an endswith of their own
         return False
