@@ -138,16 +138,20 @@ class ClickStore:
     def history(self) -> list[ClickRecord]:
         """All records in the order in which they were added, also those that were overtaken.
 
-        Records that are malformed, in a file that was damaged, are passed over with a line in the log.
+        Those that another program spoiled are passed over, for no export could hold them.
         """
-        found = []
+        found, bad = [], []
         for row in self._rows(f"SELECT {FIELDS} FROM clicks ORDER BY number"):
             record = ClickRecord(*row)
             try:
                 check_click(record)
                 found.append(record)
             except DataError as error:
-                logger.warning("%s: a click is malformed and passed over: %s", self._file.path, error)
+                bad.append(error)
+        if bad:
+            logger.warning(
+                "%s: %d clicks are malformed and passed over, the first: %s", self._file.path, len(bad), bad[0]
+            )
         return found
 
     def _rows(self, query: str, *values: str | int) -> list[Any]:

@@ -275,10 +275,6 @@ def is_finite(value: Any) -> bool:
 def is_utc(value: Any) -> bool:
     """Tell whether a value is an ISO time that ends with ``+00:00``."""
     try:
-        return (
-            isinstance(value, str)
-            and value.endswith("+00:00")
-            and datetime.fromisoformat(value).utcoffset() == timedelta(0)
-        )
-    except (AttributeError, ValueError):
+        return value.endswith("+00:00") and datetime.fromisoformat(value).utcoffset() == timedelta(0)
+    except (AttributeError, TypeError, ValueError):  # bytes have an endswith of their own
         return False

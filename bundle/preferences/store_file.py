@@ -61,7 +61,8 @@ class StoreFile:
             self._open(create)
         except BaseException as error:
             self.close()
-            if isinstance(error, sqlite3.Error):
+            # SQLite's messages quote the file, and what they quote need not be text
+            if isinstance(error, sqlite3.Error | UnicodeDecodeError):
                 if any(text in str(error) for text in DISK):
                     raise StorageError(f"{self.path}: cannot be opened ({error}); see to its disk") from None
                 raise DataError(f"{self.path}: is no store of judgements ({error}); name another file") from None
@@ -123,7 +124,7 @@ class StoreFile:
             self._check_in_place()
             try:
                 return self._patiently(lambda: self._reader.execute(query, values).fetchall(), deadline)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 raise DataError(f"{self.path}: cannot be read ({error}); try again, or import an export") from None
 
     def _open(self, create: bool) -> None:

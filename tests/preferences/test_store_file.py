@@ -312,6 +312,38 @@ def test_records_that_were_spoiled_are_passed_over(path, store, caplog):
     assert len(lines) == 2 and "5 questions are malformed and passed over, the first: " in lines[0]
 
 
+def test_blobs_in_the_place_of_texts_are_passed_over(path, store, tmp_path, caplog):
+    good = store.history()
+    raw = sqlite3.connect(path)
+    with raw:
+        raw.execute(
+            "INSERT INTO judgements (uid, question, answer, annotator, seconds, created_at) "
+            "VALUES ('a', ?, 0, 'person:bob', 1, x'00')",
+            (QUESTION.id,),
+        )
+        raw.execute(
+            "INSERT INTO clicks (uid, image, x, y, label, action, annotator, created_at) "
+            "VALUES ('b', '/d/a.png', 1, 1, 1, 'add', x'ff', '2024-02-29T00:00:00+00:00')"
+        )
+    raw.close()
+    assert store.history() == store.judgements() == good and store.clicks.history() == []
+    store.export_jsonl(tmp_path / "a.jsonl")
+    assert len((tmp_path / "a.jsonl").read_text().splitlines()) == len(good)
+    assert "1 clicks are malformed and passed over, the first: annotator is b'\\xff'" in caplog.text
+
+
+def test_a_file_whose_tables_have_names_that_are_no_text(path, store):
+    store.close()
+    raw = sqlite3.connect(path)
+    raw.execute("PRAGMA writable_schema = ON")
+    with raw:
+        raw.execute("UPDATE sqlite_master SET name = CAST(x'cece' AS TEXT), sql = 'x' WHERE name = 'about'")
+    raw.close()
+    with pytest.raises(DataError, match=r"preferences\.sqlite: is no store of judgements") as error:
+        JudgementStore(path, create=False)
+    one_line(error)
+
+
 @pytest.mark.parametrize("regions", ["nonsense", "grid:0", "grid:99999999999", "components:" + "9" * 40, "", 3])
 def test_regions_that_cannot_be_are_refused_at_import(path, store, tmp_path, regions):
     store.export_jsonl(tmp_path / "a.jsonl")
