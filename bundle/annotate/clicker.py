@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 
 from bundle import keys as K
-from bundle.annotate.ballot import person
+from bundle.annotate.ballot import Stamp, person, stamp
 from bundle.data.domains import DATALIST, SPLITS, check_crowding, read_datalist
-from bundle.data.image_files import read_header, stem
+from bundle.data.image_files import read_section_header, stem
 from bundle.data.points import Clicks
 from bundle.errors import DataError
 from bundle.handlers.weights import load_matching, read_state
@@ -27,6 +27,7 @@ from bundle.networks.promptable_segmenter import PromptableSegmenter
 from bundle.preferences.click_records import ImageClicks
 from bundle.preferences.saved_clicks import ExportError, SavedClicks, as_pixels
 from bundle.preferences.store import JudgementStore
+from bundle.preflight import explain
 from bundle.transforms.clicks import click_channels
 
 Which = Literal["start", "trained"]
@@ -81,7 +82,7 @@ class Clicker:
             raise DataError(f"{self.points}: clicks are saved as JSON; name a points file that ends with .json")
         self.names = [entry[K.IMAGE] for entry in datalist[split]]
         self.paths = [inside(self.folder, self.folder / name) for name in self.names]
-        self.sizes = [read_header(path).size for path in self.paths]
+        self.sizes = [read_section_header(path).size for path in self.paths]
         known = [entry[K.IMAGE] for name in SPLITS for entry in datalist[name]]
         self._saved = SavedClicks(
             store, self.points, self.folder, known, dict(zip(self.names, self.sizes, strict=True))
@@ -91,7 +92,7 @@ class Clicker:
         self._inferer = inferer
         self._threshold = threshold
         self._widest = max(*inferer.window, trained_window)
-        self._sessions: OrderedDict[tuple[int, Which], ClickSession] = OrderedDict()
+        self._sessions: OrderedDict[tuple[int, Which], tuple[Stamp, ClickSession]] = OrderedDict()
         self._kept = 2 * sessions
         self._reading = Lock()
         self._turn = RLock()
@@ -207,19 +208,37 @@ class Clicker:
                 del self._sessions[key]
 
     def _read(self, number: int) -> torch.Tensor:
-        with self._reading:
-            return self._load(str(self.paths[number]))
+        """An image, if its file is still such as it was at the start; links and files change while a server runs."""
+        path, size = self._path(number), self.sizes[number]
+        try:
+            with self._reading:
+                em = self._load(str(path))
+        except Exception as error:
+            line = explain(error)
+            if line is None:
+                raise
+            raise DataError(line) from error
+        if self._path(number) != path:
+            raise DataError(f"{path}: was replaced while it was read; try again")
+        if tuple(em.shape) != (1, *size):
+            raise DataError(f"{path}: is {tuple(em.shape[1:])} pixels now, but was {size}; start the server again")
+        if not torch.isfinite(em).all():
+            raise DataError(f"{path}: holds NaN or infinite values; expected finite gray values")
+        return em
+
+    def _path(self, number: int) -> Path:
+        return inside(self.folder, self.folder / self.names[number])
 
     def _open(self, number: int, which: Which) -> ClickSession:
         if which not in self._networks:
             raise DataError("no network has been trained from this page yet")
-        key = (number, which)
-        if key not in self._sessions:
-            self._sessions[key] = ClickSession(self._networks[which], self._inferer, self._read(number))
+        key, now = (number, which), stamp(str(self._path(number)))
+        if key not in self._sessions or self._sessions[key][0] != now:
+            self._sessions[key] = now, ClickSession(self._networks[which], self._inferer, self._read(number))
             while len(self._sessions) > self._kept:
                 self._sessions.popitem(last=False)
         self._sessions.move_to_end(key)
-        return self._sessions[key]
+        return self._sessions[key][1]
 
 
 def inside(folder: Path, path: Path) -> Path:

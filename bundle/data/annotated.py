@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bundle.data.domains import check_crowding
-from bundle.data.image_files import read_header, read_image
+from bundle.data.image_files import read_image, read_section_header
 from bundle.data.points import Clicks, check_inside
 from bundle.data.simulated_clicks import click_instances
 from bundle.errors import DataError
@@ -61,7 +61,4 @@ def annotated_items(
 
 
 def _section_size(path: str) -> tuple[int, int]:
-    header = read_header(path)
-    if header.sections != 1:
-        raise DataError(f"{path}: is a stack of {header.sections} sections; scripts/prepare_data.py takes stacks apart")
-    return header.size
+    return read_section_header(path).size

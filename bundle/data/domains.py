@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bundle.data.image_files import ImageHeader, read_header
+from bundle.data.image_files import ImageHeader, read_section_header
 from bundle.data.json_files import read_json, write_json
 from bundle.data.points import Clicks, PointsFile, check_inside, crowded, read_points, write_points
 from bundle.errors import DataError
@@ -148,7 +148,7 @@ def _is_entry(entry: Any) -> bool:
 
 def _item(folder: Path, entry: Mapping[str, str], found: PointsFile, source: Path, labels: bool) -> dict[str, Any]:
     image = folder / entry[IMAGE]
-    header = _section_header(image)
+    header = read_section_header(image)
     clicks = found.clicks.get(entry[IMAGE], Clicks([], []))
     check_inside(source, str(image), clicks.points, header.size)
     item: dict[str, Any] = {IMAGE: str(image)}
@@ -157,18 +157,8 @@ def _item(folder: Path, entry: Mapping[str, str], found: PointsFile, source: Pat
     return item | {POINTS: clicks.points, POINT_LABELS: clicks.labels, COMPLETE: found.complete}
 
 
-def _section_header(path: Path) -> ImageHeader:
-    header = read_header(path)
-    if header.sections != 1:
-        raise DataError(
-            f"{path}: is a stack of {header.sections} sections; a domain folder has one section a file. "
-            "scripts/prepare_data.py takes stacks apart"
-        )
-    return header
-
-
 def _checked_label(label: Path, image: Path, header: ImageHeader) -> Path:
-    size = _section_header(label).size
+    size = read_section_header(label).size
     if size != header.size:
         raise DataError(f"{label}: is {size} pixels (width, height), but its image {image} is {header.size}")
     return label

@@ -1,6 +1,9 @@
 """Image files of the formats that microscopes and annotation tools write: their headers and their pixels."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,12 +13,24 @@ import numpy as np
 from monai.data import ITKReader, NibabelReader
 from numpy.typing import NDArray
 
+from bundle.data.image_headers import judged
 from bundle.errors import DataError
 
 SUFFIXES = (".png", ".tif", ".tiff", ".nrrd", ".mha", ".mhd", ".nii", ".nii.gz")
 PLAUSIBLE_NM = (0.1, 1000.0)
 """Pixel sizes of electron microscopy in nm. Default spacings (1 mm) and printer resolutions (72 dpi) lie outside."""
 
+_ITK_TYPES = (
+    "unsigned_char",
+    "short",
+    "unsigned_short",
+    "int",
+    "unsigned_int",
+    "float",
+    "double",
+    "unsigned_long_long",
+)
+"""Gray pixels that ITK's Python has images of; of several channels only the first."""
 _NM_PER_UNIT = {"meter": 1e9, "mm": 1e6, "micron": 1e3}
 
 
@@ -58,26 +73,75 @@ def read_header(path: str | Path) -> ImageHeader:
         being millimetres as ITK has it, and in NIfTI the unit that the file states.
 
     Raises:
-        DataError: the file is missing, unreadable, of another kind, or has other than 2 or 3 dimensions.
+        DataError: the file is missing, unreadable, of another kind, too large, or has other than 2 or 3 dimensions.
+    """
+    with opened(path) as header:
+        return header
+
+
+@contextmanager
+def opened(path: str | Path, reader: str | None = None) -> Iterator[ImageHeader]:
+    """Judge an image file, so that a library may read its pixels within the context.
+
+    Args:
+        path: as of `read_header`.
+        reader: name of the reader of MONAI that shall read it; None for the one that `read_image` takes.
+
+    Yields:
+        The header, as `read_header` gives it. Whatever a reader raises within the context becomes a `DataError`.
+
+    Raises:
+        DataError: as `read_header`; or a reader failed, or the file was replaced while it was read.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    if not is_image(path):
+    if not is_image(path) and path.is_file():
         raise DataError(f"{path}: not one of the image formats {', '.join(SUFFIXES)}")
-    try:
-        shape, spacing, channels = _nifti_header(path) if _is_nifti(path) else _itk_header(path)
-    except Exception as error:  # the readers have no exception class in common
-        raise _unreadable(path, error) from None
-    while len(shape) > 2 and shape[-1] == 1:
-        shape = shape[:-1]
-    if len(shape) not in (2, 3) or 0 in shape:
-        raise DataError(f"{path}: has shape {shape}; expected a 2D image or a 3D stack of sections")
-    if channels not in (1, 3, 4):
-        raise DataError(f"{path}: has {channels} channels; expected gray, RGB or RGBA. Save it as plain gray")
-    if channels == 4 and path.suffix.lower() in (".tif", ".tiff"):  # ITK's way out for layouts it does not know
-        raise DataError(f"{path}: is RGBA, tiled or 1-bit, of which only 8 bits could be read; save it as gray strips")
-    return ImageHeader((shape[0], shape[1]), shape[2] if len(shape) == 3 else 1, channels, _pixel_size(spacing))
+    with judged(path) as claim:
+        try:
+            shape, spacing, channels = _nifti_header(path) if _is_nifti(path) else _itk_header(path)
+            if prod(shape) > claim.samples:
+                raise ValueError(f"its header claims {claim.samples} samples, but is read as {prod(shape)}")
+            if _is_nifti(path) and reader == "ITKReader" and prod(_itk_header(path)[0]) != prod(shape):
+                raise ValueError("its header is read differently by ITK and nibabel")
+            header = _header(path, shape, spacing, channels)
+            yield header
+        except DataError:
+            raise
+        except Exception as error:  # the readers have no exception class in common
+            raise _unreadable(path, error) from None
+
+
+def read_section_header(path: str | Path) -> ImageHeader:
+    """Read the header of a file that must be one gray section.
+
+    Args:
+        path: as of `read_header`.
+
+    Raises:
+        DataError: as `read_header`; or the file holds several sections or colours.
+    """
+    header = read_header(path)
+    check_section(path, header)
+    return header
+
+
+def check_section(path: str | Path, header: ImageHeader) -> None:
+    """Refuse stacks and colour images.
+
+    Args:
+        path: of the image, for the message.
+        header: of the image.
+
+    Raises:
+        DataError: the file holds several sections or colours.
+    """
+    if header.sections != 1:
+        raise DataError(
+            f"{path}: is a stack of {header.sections} sections; expected a single section. "
+            "scripts/prepare_data.py takes stacks apart"
+        )
+    if header.channels != 1:
+        raise DataError(f"{path}: has {header.channels} channels; expected one. Save it as plain gray")
 
 
 def read_image(path: str | Path) -> NDArray:
@@ -95,12 +159,9 @@ def read_image(path: str | Path) -> NDArray:
     Raises:
         DataError: as `read_header`; or the pixels cannot be read, are not finite, or are of several colours.
     """
-    header = read_header(path)
     reader = NibabelReader() if _is_nifti(path) else ITKReader()
-    try:
+    with opened(path) as header:
         array, _ = reader.get_data(reader.read(str(path)))
-    except Exception as error:  # the readers have no exception class in common
-        raise _unreadable(path, error) from None
     if header.channels > 1:
         colours = array[..., :3]
         if (colours != colours[..., :1]).any():
@@ -108,6 +169,10 @@ def read_image(path: str | Path) -> NDArray:
         array = colours[..., 0]
     if np.issubdtype(array.dtype, np.complexfloating) or not np.isfinite(array).all():
         raise DataError(f"{path}: holds complex, infinite or NaN values; expected finite gray values")
+    if array.size != prod(header.size) * header.sections:
+        raise DataError(
+            f"{path}: cannot be read as an image (it has {array.size} pixels, its header says {header.size})"
+        )
     return array.reshape(*header.size, header.sections)
 
 
@@ -151,6 +216,12 @@ def _itk_header(path: Path) -> tuple[tuple[int, ...], tuple[float, ...], int]:
     image_io.SetFileName(str(path))
     image_io.ReadImageInformation()
     axes = range(image_io.GetNumberOfDimensions())
+    kind = image_io.GetComponentTypeAsString(image_io.GetComponentType())
+    # of other types ITK would load all that it has, for ten seconds, before it says that it has none
+    if kind not in (_ITK_TYPES if image_io.GetNumberOfComponents() == 1 else _ITK_TYPES[:1]):
+        raise ValueError(
+            f"its pixels are {image_io.GetNumberOfComponents()} {kind}, which is not read; save it as 8 or 16 bits"
+        )
     spacing = tuple(image_io.GetSpacing(axis) * _NM_PER_UNIT["mm"] for axis in axes)
     return tuple(image_io.GetDimensions(axis) for axis in axes), spacing, image_io.GetNumberOfComponents()
 
@@ -162,6 +233,18 @@ def _nifti_header(path: Path) -> tuple[tuple[int, ...], tuple[float, ...], int]:
     if header.get_data_dtype().names:
         raise ValueError("it is a colour NIfTI; convert it to gray")
     return tuple(header.get_data_shape()), tuple(float(zoom) * unit for zoom in header.get_zooms()), 1
+
+
+def _header(path: Path, shape: tuple[int, ...], spacing: tuple[float, ...], channels: int) -> ImageHeader:
+    while len(shape) > 2 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) not in (2, 3) or 0 in shape:
+        raise DataError(f"{path}: has shape {shape}; expected a 2D image or a 3D stack of sections")
+    if channels not in (1, 3, 4):
+        raise DataError(f"{path}: has {channels} channels; expected gray, RGB or RGBA. Save it as plain gray")
+    if channels == 4 and path.suffix.lower() in (".tif", ".tiff"):  # ITK's way out for layouts it does not know
+        raise DataError(f"{path}: is RGBA, tiled or 1-bit, of which only 8 bits could be read; save it as gray strips")
+    return ImageHeader((shape[0], shape[1]), shape[2] if len(shape) == 3 else 1, channels, _pixel_size(spacing))
 
 
 def _pixel_size(spacing: tuple[float, ...]) -> float | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bundle.data.domains import DATALIST, load_domain
-from bundle.data.image_files import SUFFIXES, read_header, stem
+from bundle.data.image_files import SUFFIXES, read_section_header, stem
 from bundle.data.points import Clicks, check_inside, read_points
 from bundle.data.sources import find_sources
 from bundle.errors import DataError
@@ -130,14 +130,7 @@ def _add_clicks(items: list[dict[str, Any]], clicks: Clicks) -> None:
 
 
 def _check_section(item: dict[str, Any]) -> None:
-    image, header = item[IMAGE], read_header(item[IMAGE])
-    if header.sections != 1:
-        raise DataError(
-            f"{image}: is a stack of {header.sections} sections; expected a single section. "
-            "scripts/prepare_data.py takes stacks apart"
-        )
-    if header.channels != 1:
-        raise DataError(f"{image}: has {header.channels} channels; expected one. Save it as plain gray")
+    image, header = item[IMAGE], read_section_header(item[IMAGE])
     check_inside("points", image, item[POINTS], header.size)
 
 

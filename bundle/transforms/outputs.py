@@ -15,8 +15,9 @@ from monai.utils import convert_to_numpy
 from numpy.typing import NDArray
 
 from bundle import keys as K
-from bundle.data.image_files import stem, write_itk
+from bundle.data.image_files import check_section, opened, stem, write_itk
 from bundle.data.inputs import result_path
+from bundle.errors import DataError
 from bundle.replacing import make_folder, replacing
 
 EIGHT_BIT = (".png",)
@@ -111,15 +112,26 @@ def write_like(path: str | Path, section: NDArray, reference: str | Path) -> Non
         path: file to write, its suffix decides the format; its folder must exist.
         section: array (X,Y).
         reference: image file of the same size, whose spacing, origin and direction are taken over.
+
+    Raises:
+        DataError: the reference is not there any more, or another one.
     """
     path = Path(path)
-    write = _write_nifti if path.name.endswith((".nii", ".nii.gz")) else _write_itk
+    with opened(reference) as header:
+        check_section(reference, header)
+        if header.size != section.shape:
+            raise DataError(f"{reference}: is {header.size} pixels now, but was {section.shape}; segment it again")
+        like = nibabel.load(reference) if _is_nifti(path) else itk.imread(str(reference))
+    write = _write_nifti if _is_nifti(path) else _write_itk
     with replacing(path, suffix=path.name[len(stem(path)) :]) as partial:  # the writers go by it
-        write(partial, section, str(reference))
+        write(partial, section, like)
 
 
-def _write_itk(path: Path, section: NDArray, reference: str) -> None:
-    like = itk.imread(reference)
+def _is_nifti(path: Path) -> bool:
+    return path.name.endswith((".nii", ".nii.gz"))
+
+
+def _write_itk(path: Path, section: NDArray, like: Any) -> None:
     # ITK's arrays are (y, x) or (z, y, x)
     rows = np.ascontiguousarray(section.T).reshape(itk.array_view_from_image(like).shape)
     image = itk.image_view_from_array(rows)
@@ -127,8 +139,7 @@ def _write_itk(path: Path, section: NDArray, reference: str) -> None:
     write_itk(path, image)
 
 
-def _write_nifti(path: Path, section: NDArray, reference: str) -> None:
-    like: Any = nibabel.load(reference)
+def _write_nifti(path: Path, section: NDArray, like: Any) -> None:
     image = type(like)(section.reshape(like.shape), like.affine, like.header, dtype=section.dtype)
     image.header["cal_min"] = image.header["cal_max"] = 0  # the brightness window of the input
     nibabel.save(image, path)

@@ -1,0 +1,5 @@
+"""What image files say of themselves, read and judged in plain Python before a C library opens them."""
+
+from .judge import judged
+
+__all__ = ["judged"]
