@@ -103,11 +103,11 @@ def test_stacks_and_colours_are_refused_at_the_start(domain, clicker, rows, text
     listed = domain / "datalist.json"
     listed.write_text(listed.read_text().replace("images/training_1.png", "images/training_1.tif"))
     with pytest.raises(DataError, match=text):
-        Clicker(domain, "training", "points.json", None, None, None)
+        Clicker(domain, "training", "points.json", None, None, None, None)
 
 
 def test_a_fifo_is_refused_at_the_start(domain, clicker, image):
     image.unlink()
     os.mkfifo(image)
     with pytest.raises(DataError, match=r"training_1\.png: is no regular file"):
-        Clicker(domain, "training", "points.json", None, None, None)
+        Clicker(domain, "training", "points.json", None, None, None, None)
