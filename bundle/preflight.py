@@ -7,7 +7,9 @@ import logging
 import math
 import re
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing.dummy import DummyProcess
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,6 +26,9 @@ WRAPPERS = ("Failed to instantiate component", "Failed to evaluate", "applying t
 
 TEXT_FLAGS = ("debug", "resume")
 """The command line reads "true" as text. These may be given so, for whoever reads them takes any text for true."""
+
+THREADS_END = 20.0
+"""Seconds that a thread may take for the image that it is at."""
 
 
 def check_command(debug: bool = False) -> None:
@@ -203,6 +208,10 @@ def show_error(kind: type[BaseException], error: BaseException, trace: Traceback
         sys.__excepthook__(kind, error, trace)
     else:
         sys.stderr.write(f"error: {line}\n")
+    # Where one image cannot be read MONAI's cache leaves its threads at work; Python's end amid ITK's code would abort.
+    for thread in threading.enumerate():
+        if isinstance(thread, DummyProcess):
+            thread.join(THREADS_END)
 
 
 def drop_traceback(record: logging.LogRecord) -> bool:

@@ -163,3 +163,17 @@ def test_two_processes_train_one_network(settings, files, tmp_path):
     assert len(sums) == 2 and sums[0] == sums[1]
     assert epochs(done.stdout) == [1]
     assert not any(name.startswith("module.") for name in read(settings["checkpoint"]))
+
+
+def test_full_disk_at_a_checkpoint_is_one_line(settings, tmp_path):
+    run_here(ADAPT, **settings)
+    before = (tmp_path / "work" / STATE).read_bytes(), (tmp_path / "models" / "adapted.pt").read_bytes()
+    line = command("run", "training", *flags(ADAPT, **{**settings, "max_epochs": 2}), "--resume", "True")
+    done = call(["bash", "-c", 'ulimit -f 100 && exec "$@"', "bash", *line])  # files of at most 100 KiB
+    assert done.returncode == 1 and "Traceback" not in done.stdout + done.stderr
+    text = f"error: {tmp_path / 'work' / STATE}: cannot be written"
+    assert done.stderr.splitlines()[-1].startswith(text)
+    assert sum(line.startswith("error") for line in done.stderr.splitlines()) == 1
+    assert before == ((tmp_path / "work" / STATE).read_bytes(), (tmp_path / "models" / "adapted.pt").read_bytes())
+    assert {path.name for path in (tmp_path / "work").iterdir()} == {STATE, "run.lock"}
+    assert call([*line]).returncode == 0
