@@ -94,9 +94,8 @@ def test_unreadable_image_is_named(tmp_path):
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     parser = ConfigParser(ConfigParser.load_config_file(ROOT / "configs/inference.json"))
     parser.update({"dataset_dir": str(tmp_path / "cut.png"), "output_dir": str(tmp_path / "out")})
-    dataset = parser.get_parsed_content("dataset")
-    with pytest.raises(RuntimeError) as error:
-        dataset[0]
+    with pytest.raises(RuntimeError) as error:  # before any work, since the file's size tells
+        parser.get_parsed_content("dataset")
     assert explain(error.value).startswith(f"{tmp_path / 'cut.png'}: cannot be read as an image")
 
 
