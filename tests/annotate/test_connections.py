@@ -231,16 +231,18 @@ def test_a_person_works_on_while_strangers_keep_connections_open(server, ballot)
             for name, data in HALVES.items():
                 with Flood(server.port, count, data):
                     waits = []
-                    for number in range(12):
+
+                    def timed(asked, *request, waits=waits, **body):
                         begun = time.monotonic()
-                        at = [[number, 1]]
-                        client.post("/api/images/0/mask", json={"points": at, "labels": [1]}).raise_for_status()
+                        asked.request(*request, **body).raise_for_status()
+                        waits.append(time.monotonic() - begun)
+
+                    for number in range(12):
+                        timed(client, "POST", "/api/images/0/mask", json={"points": [[number, 1]], "labels": [1]})
                         vote = {"uid": uuid.uuid4().hex, "annotator": "ada", "question": questions[0], "answer": 0}
-                        client.post("/api/judgements", json={**vote, "seconds": 1.0}).raise_for_status()
-                        waits.append(time.monotonic() - begun)
+                        timed(client, "POST", "/api/judgements", json={**vote, "seconds": 1.0})
                         with server.client(timeout=10) as newcomer:  # a connection of its own
-                            newcomer.get("/api/images").raise_for_status()
-                        waits.append(time.monotonic() - begun)
+                            timed(newcomer, "GET", "/api/images")
                         time.sleep(0.1)
                     slowest[count, name] = max(waits)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
