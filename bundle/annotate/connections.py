@@ -93,6 +93,8 @@ class PatientProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Say in one line that this is no HTTP, and hang up."""
+        if self.cycle is not None:  # the request was well until here: what the application says comes too late
+            self.cycle.disconnected = True
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # an answer is on its way, or was given
             self.transport.abort()
             return

@@ -174,7 +174,8 @@ class Requests(Target):
         if status < 400:
             return None
         try:
-            line = json.loads(answer)["detail"]
+            plain = told.get(b"content-type", b"").startswith(b"text/plain")  # Starlette's own, such as of a Range
+            line = answer.decode() if plain else json.loads(answer)["detail"]
         except (ValueError, TypeError, KeyError):
             if method == "HEAD":
                 return f"status {status}"

@@ -9,7 +9,7 @@ import zlib
 import pytest
 
 from bundle.data.image_files import read_header, read_image
-from bundle.errors import DataError
+from bundle.errors import LONGEST, DataError
 from bundle.transforms import LoadSectiond
 from tests.integration.commands import ROOT
 
@@ -137,6 +137,13 @@ def test_a_fifo_blocks_nobody(tmp_path, name):
     refused(tmp_path / name, "is no regular file")
 
 
+@pytest.mark.parametrize("name", ["x" * 300 + ".png", "x" * 70_000 + ".png", "x" * 70_000])
+def test_a_name_that_no_file_can_have(tmp_path, name):
+    with pytest.raises(DataError, match=r"xx.*: cannot be read \(File name too long\)") as error:
+        read_header(tmp_path / name)
+    assert len(str(error.value)) <= LONGEST
+
+
 @pytest.mark.parametrize("name", ["a.png", "a.nrrd", "a.mha", "a.tif", "a.nii", "a.nii.gz"])
 def test_content_of_another_kind(tmp_path, name):
     (tmp_path / name).write_bytes(b"root:x:0:0:" * 60)
@@ -147,7 +154,7 @@ FUZZ = """
 import sys, numpy as np, itk, nibabel
 from pathlib import Path
 from bundle.data.image_files import read_header, read_image
-from bundle.errors import DataError
+from bundle.errors import LONGEST, DataError
 from bundle.transforms import LoadSectiond
 itk.Object.SetGlobalWarningDisplay(False)
 folder, random, load = Path(sys.argv[1]), np.random.default_rng(0), LoadSectiond()
