@@ -20,10 +20,10 @@ import torch
 from monai.bundle import ConfigParser
 
 from bundle import keys as K
-from bundle.data.json_files import write_json
 from bundle.engines import PreferenceTrainer, SourceTrainer
 from bundle.engines.parts_trainer import PartsTrainer
 from bundle.inferers import ClickSession
+from bundle.json_files import write_json
 from bundle.networks import PromptableSegmenter
 from bundle.replacing import make_folder
 

@@ -19,10 +19,10 @@ sys.path.insert(0, str(ROOT))
 
 import pandas as pd  # noqa: E402
 
-from bundle.data.json_files import read_json, write_json  # noqa: E402
 from bundle.data.preparation import Preparation, prepare_domain  # noqa: E402
 from bundle.data.synthetic import write_domain  # noqa: E402
 from bundle.errors import DataError  # noqa: E402
+from bundle.json_files import read_json, write_json  # noqa: E402
 from bundle.replacing import make_folder  # noqa: E402
 from scripts.cells import CellError, Cells, Task, stopwatch  # noqa: E402
 from scripts.noise_figure import write_noise_figure  # noqa: E402

@@ -13,8 +13,8 @@ sys.path.insert(0, str(ROOT))
 
 import pandas as pd  # noqa: E402
 
-from bundle.data.json_files import read_json  # noqa: E402
 from bundle.errors import DataError  # noqa: E402
+from bundle.json_files import read_json  # noqa: E402
 
 COST = ("judgements", "annotation_seconds")
 

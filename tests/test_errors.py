@@ -2,9 +2,9 @@ import pickle
 
 import pytest
 
-from bundle.data.json_files import write_json
 from bundle.data.points import read_points
 from bundle.errors import LONGEST, DataError
+from bundle.json_files import write_json
 
 
 @pytest.mark.parametrize(

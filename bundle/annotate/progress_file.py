@@ -9,7 +9,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
-from bundle.data.json_files import write_json
+from bundle.json_files import write_json
 from bundle.replacing import make_folder
 
 ACCURACY = "rewards/accuracies"

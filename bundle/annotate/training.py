@@ -17,8 +17,8 @@ from typing import IO, Any, Literal
 
 from bundle.annotate.lifeline import PATIENCE
 from bundle.annotate.training_lock import BusyError, Run, TrainingLock
-from bundle.data.json_files import read_json
 from bundle.errors import DataError, StorageError, is_full
+from bundle.json_files import read_json
 from bundle.preferences.store import JudgementStore
 
 Method = Literal["lpo", "slpo"]

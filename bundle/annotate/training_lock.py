@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from bundle.data.json_files import read_json
 from bundle.errors import DataError
+from bundle.json_files import read_json
 
 PATIENCE = 1.0
 """Seconds to wait for the lock; who only looks whether it is held has it for a moment."""

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from bundle.data.image_files import ImageHeader, read_section_header
-from bundle.data.json_files import read_json, write_json
 from bundle.data.points import Clicks, PointsFile, check_inside, crowded, read_points, write_points
 from bundle.errors import DataError
+from bundle.json_files import read_json, write_json
 from bundle.keys import COMPLETE, IMAGE, LABEL, POINT_LABELS, POINTS
 
 __all__ = [

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bundle.data.image_files import stem
-from bundle.data.json_files import read_json, write_json
 from bundle.errors import DataError
+from bundle.json_files import read_json, write_json
 from bundle.keys import COMPLETE, POINT_LABELS, POINTS
 
 LARGEST = 1 << 20

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.data.json_files import parse_json
 from bundle.errors import DataError
+from bundle.json_files import parse_json
 from bundle.replacing import replacing
 
 VERSION = 1

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bundle.data.json_files import parse_json
 from bundle.errors import DataError
+from bundle.json_files import parse_json
 from bundle.preferences.click_records import CLICK_FIELDS, ClickRecord, check_click
 from bundle.preferences.records import Candidate, Judgement, Question, check_judgement, check_question, expect
 from bundle.replacing import replacing

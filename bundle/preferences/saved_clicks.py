@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from bundle.data.json_files import read_json
 from bundle.data.points import Clicks, check_inside, read_points, write_points
 from bundle.errors import DataError, StorageError
+from bundle.json_files import read_json
 from bundle.preferences.click_records import ClickRecord, ImageClicks, Pixels, changes, check_click
 from bundle.preferences.records import is_whole, new_uid
 from bundle.preferences.store import JudgementStore

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -158,7 +159,8 @@ def change_cells(connection: sqlite3.Connection, random: Random) -> None:
         old = connection.execute(f"SELECT {column} FROM {table} WHERE rowid = ?", (row,)).fetchone()[0]
         new = random.choice(CELLS)
         if isinstance(old, str) and old.startswith("{"):
-            new = mutate_json(json.loads(old), random, WORDS).decode("utf-8", "replace")
+            with suppress(ValueError, RecursionError):  # an earlier change may have spoilt it
+                new = mutate_json(json.loads(old), random, WORDS).decode("utf-8", "replace")
         try:
             connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (new, row))
         except sqlite3.Error:  # what SQLite itself does not take cannot be found in a file either

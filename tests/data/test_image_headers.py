@@ -154,7 +154,7 @@ FUZZ = """
 import sys, numpy as np, itk, nibabel
 from pathlib import Path
 from bundle.data.image_files import read_header, read_image
-from bundle.errors import LONGEST, DataError
+from bundle.errors import DataError
 from bundle.transforms import LoadSectiond
 itk.Object.SetGlobalWarningDisplay(False)
 folder, random, load = Path(sys.argv[1]), np.random.default_rng(0), LoadSectiond()

@@ -345,7 +345,7 @@ def test_import_gives_the_same_judgements(tmp_path, store):
         ({"winner": 0}, "winner"),
         ({"winner": None}, "winner"),
         ({"answer": 3, "winner": 3}, "answer"),
-        ({"seconds": float("nan")}, "seconds"),
+        ({"seconds": float("nan")}, "no JSON"),
         ({"region": "0022"}, "region"),
         ({"candidates": {"id": 0}}, "candidates"),
         ({"candidates": [{"id": 1, "made": "a", "sha256": "b"}, {"id": 0, "made": "a", "sha256": "b"}]}, "candidates"),

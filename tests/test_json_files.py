@@ -4,8 +4,8 @@ import math
 import pytest
 
 from bundle.data.domains import read_datalist
-from bundle.data.json_files import parse_json, read_json, write_json
 from bundle.errors import DataError
+from bundle.json_files import parse_json, read_json, write_json
 from bundle.preferences.candidate_files import read_candidates
 from bundle.preferences.store import JudgementStore
 
