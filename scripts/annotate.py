@@ -33,10 +33,11 @@ from bundle.annotate.server import create_app  # noqa: E402
 from bundle.annotate.training import Training  # noqa: E402
 from bundle.data.domains import read_datalist  # noqa: E402
 from bundle.errors import DataError  # noqa: E402
-from bundle.handlers.weights import load_matching, read_state  # noqa: E402
+from bundle.handlers.weights import load_matching  # noqa: E402
 from bundle.preferences.store import JudgementStore  # noqa: E402
 from bundle.preflight import explain  # noqa: E402
 from bundle.replacing import make_folder  # noqa: E402
+from bundle.state_files import read_state  # noqa: E402
 
 PATIENCE = 5.0
 """Seconds for which a request waits while another program holds the store."""

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import time
+from abc import abstractmethod
 from pathlib import Path
 from random import Random
 
@@ -41,8 +42,9 @@ class Planted(Target):
             )
         return None
 
+    @abstractmethod
     def fault(self, given: Path) -> str | None:
-        raise NotImplementedError
+        """What goes wrong."""
 
 
 def refuse(line: str) -> None:

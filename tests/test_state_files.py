@@ -3,7 +3,6 @@ import pickle
 import random
 import re
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from torch import nn
 from bundle.errors import DataError
 from bundle.handlers.weights import load_matching
 from bundle.state_files import LARGEST_WEIGHT, MAX_STRUCTURE, first_spoilt, read_state, write_state
+from tests.loop_disk import loop_disk, need_loop_disks
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -191,16 +191,9 @@ def test_what_is_spoilt_is_not_written(tmp_path):
 @pytest.fixture
 def small_disk(tmp_path):
     """A folder on a file system of 1 MiB."""
-    if os.geteuid() != 0 or not Path("/dev/loop-control").exists() or shutil.which("mkfs.ext4") is None:
-        pytest.skip("needs root and loop devices")
-    image, folder = tmp_path / "disk.img", tmp_path / "disk"
-    image.write_bytes(bytes(2**20))
-    folder.mkdir()
-    subprocess.run(["mkfs.ext4", "-q", "-O", "^has_journal", str(image)], check=True, capture_output=True)
-    if subprocess.run(["mount", "-o", "loop", str(image), str(folder)], capture_output=True).returncode != 0:
-        pytest.skip("loop devices cannot be mounted")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    need_loop_disks(tmp_path)
+    with loop_disk(tmp_path / "disk.img", tmp_path / "disk", mebibytes=1) as folder:
+        yield folder
 
 
 def test_full_disk_is_one_line_and_leaves_the_old_file(small_disk):

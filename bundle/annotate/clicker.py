@@ -21,13 +21,14 @@ from bundle.data.domains import DATALIST, SPLITS, check_crowding, read_datalist
 from bundle.data.image_files import read_section_header, stem
 from bundle.data.points import Clicks
 from bundle.errors import DataError
-from bundle.handlers.weights import load_matching, read_state
+from bundle.handlers.weights import load_matching
 from bundle.inferers import ClickSession, PromptedSlidingWindowInferer
 from bundle.networks.promptable_segmenter import PromptableSegmenter
 from bundle.preferences.click_records import ImageClicks
 from bundle.preferences.saved_clicks import ExportError, SavedClicks, as_pixels
 from bundle.preferences.store import JudgementStore
 from bundle.preflight import explain
+from bundle.state_files import read_state
 from bundle.transforms.clicks import click_channels
 
 Which = Literal["start", "trained"]

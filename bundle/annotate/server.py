@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, HTTPException, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import Request
 
 from bundle.annotate.agreement import agreements
 from bundle.annotate.ballot import NAME, Ballot
 from bundle.annotate.clicker import Clicker, Which
+from bundle.annotate.error_answers import answer_errors
 from bundle.annotate.gate import FAILED, one_line
 from bundle.annotate.training import BusyError, Method, Training
 from bundle.errors import StorageError, is_full
@@ -184,11 +183,7 @@ def create_app(clicker: Clicker, ballot: Ballot, training: Training) -> FastAPI:
 
     app.mount("/", StaticFiles(directory=PAGE, html=True, follow_symlink=False))
 
-    @app.exception_handler(RequestValidationError)
-    def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
-        return JSONResponse({"detail": one_line(f"{where}: {first['msg']}")}, 422)
+    answer_errors(app)
 
     @app.exception_handler(ValueError)
     def unusable(request: Request, error: ValueError) -> JSONResponse:
@@ -203,14 +198,6 @@ def create_app(clicker: Clicker, ballot: Ballot, training: Training) -> FastAPI:
         if is_full(error):
             return unwritable(request, error)
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return JSONResponse({"detail": FAILED}, 500)
-
-    @app.exception_handler(StarletteHTTPException)
-    def refused(request: Request, error: StarletteHTTPException) -> JSONResponse:
-        return JSONResponse({"detail": str(error.detail)}, error.status_code)
-
-    @app.exception_handler(Exception)
-    def failed(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"detail": FAILED}, 500)
 
     return app

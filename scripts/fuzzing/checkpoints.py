@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -14,7 +15,8 @@ import torch
 from ignite.engine import Engine
 
 from bundle.handlers.resume import STATE_FILE, Resume
-from bundle.handlers.weights import load_matching, read_state
+from bundle.handlers.weights import load_matching
+from bundle.state_files import read_state
 from scripts.fuzzing.json_mutations import NUMBERS, TEXTS
 from scripts.fuzzing.seeds import damage, plain, zip_seed
 from scripts.fuzzing.target import BrokenPromise, Target, refusal
@@ -89,9 +91,9 @@ class CheckpointTarget(Target):
         self.seeds = [zip_seed(self.file, content), zip_seed(self.file, content, kept=("data.pkl", "version"))]
         self.seeds.append(plain(self.file, old_form(torch.arange(3.0))))
 
+    @abstractmethod
     def make(self) -> Any:
         """What a sound file holds."""
-        raise NotImplementedError
 
     def mutate(self, random: Random) -> dict[str, bytes]:
         """Damage the file, or what is in it."""

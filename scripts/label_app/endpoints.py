@@ -23,14 +23,12 @@ import monailabel.endpoints.train as train
 import monailabel.endpoints.wsi_infer as wsi_infer
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import BackgroundTasks, FastAPI, File, Form, HTTPException, Query, Response, UploadFile
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from monailabel.interfaces.app import MONAILabelApp
 from pydantic import BaseModel, Field, Json
-from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import Request
 
-from bundle.annotate.gate import FAILED
+from bundle.annotate.error_answers import answer_errors
 from bundle.data.image_files import SUFFIXES, read_header
 from bundle.errors import DataError
 
@@ -223,23 +221,11 @@ def create_app(instance: MONAILabelApp, token: str) -> FastAPI:
     def remove(id: Identity, tag: Tag) -> dict[str, Any]:
         return datastore.remove_label(label_known(id, tag), tag)
 
-    @app.exception_handler(RequestValidationError)
-    def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
-        return JSONResponse({"detail": f"{where}: {first['msg']}"}, 422)
+    answer_errors(app)
 
     @app.exception_handler(DataError)
     def unusable(request: Request, error: DataError) -> JSONResponse:
         return JSONResponse({"detail": str(error).splitlines()[0]}, 400)
-
-    @app.exception_handler(StarletteHTTPException)
-    def refused(request: Request, error: StarletteHTTPException) -> JSONResponse:
-        return JSONResponse({"detail": str(error.detail)}, error.status_code)
-
-    @app.exception_handler(Exception)
-    def failed(request: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"detail": FAILED}, 500)
 
     return app
 

@@ -34,12 +34,13 @@ from monailabel.interfaces.tasks.train import TrainTask  # noqa: E402
 from bundle.data.image_files import SUFFIXES, read_header, write_png  # noqa: E402
 from bundle.data.points import Clicks, check_inside  # noqa: E402
 from bundle.errors import DataError  # noqa: E402
-from bundle.handlers.weights import load_matching, read_state  # noqa: E402
+from bundle.handlers.weights import load_matching  # noqa: E402
 from bundle.preferences.click_records import ClicksChangedError  # noqa: E402
 from bundle.preferences.records import new_uid  # noqa: E402
 from bundle.preferences.saved_clicks import SavedClicks, as_pixels  # noqa: E402
 from bundle.preferences.store import JudgementStore  # noqa: E402
 from bundle.replacing import make_folder  # noqa: E402
+from bundle.state_files import read_state  # noqa: E402
 
 CLICKS = ("foreground", "background")
 REGION = ("output", "region", "location", "size", "min_poly_area")

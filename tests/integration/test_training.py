@@ -11,19 +11,6 @@ from tests.integration.commands import ADAPT, SOURCE, TINY, call, command, flags
 STATE = "training_state.pt"
 
 
-@pytest.fixture
-def settings(domain_pair, source_weights, tmp_path, in_root):
-    """An adaptation whose results go to ``tmp_path``."""
-    return {
-        "source_dir": str(domain_pair.source),
-        "dataset_dir": str(domain_pair.target),
-        "points": "points_15.json",
-        "init_checkpoint": str(source_weights),
-        "checkpoint": str(tmp_path / "models" / "adapted.pt"),
-        "work_dir": str(tmp_path / "work"),
-    }
-
-
 def read(path):
     return torch.load(path, weights_only=True)
 

@@ -11,18 +11,6 @@ from tests.integration.commands import ADAPT, ROOT, SOURCE, call, command, envir
 from tests.integration.test_training import STATE, epochs, read
 
 
-@pytest.fixture
-def settings(domain_pair, source_weights, tmp_path, in_root):
-    return {
-        "source_dir": str(domain_pair.source),
-        "dataset_dir": str(domain_pair.target),
-        "points": "points_15.json",
-        "init_checkpoint": str(source_weights),
-        "checkpoint": str(tmp_path / "adapted.pt"),
-        "work_dir": str(tmp_path / "work"),
-    }
-
-
 def refused(files, **settings):
     """What the user of a command reads that is refused."""
     with pytest.raises(Exception) as error:
@@ -62,11 +50,11 @@ def test_second_run_ends_with_one_line_and_the_first_goes_on(settings, tmp_path)
 )
 def test_another_run_is_not_resumed(settings, tmp_path, change, text):
     run_here(ADAPT, **settings)
-    before = (tmp_path / "work" / STATE).read_bytes(), (tmp_path / "adapted.pt").read_bytes()
+    before = (tmp_path / "work" / STATE).read_bytes(), (tmp_path / "models" / "adapted.pt").read_bytes()
     found = refused(ADAPT, **{**settings, "max_epochs": 2, **change}, resume=True)
     assert f"{tmp_path / 'work' / STATE}: its run had " in found and text in found
     assert "Resume with the same settings, or start anew" in found
-    assert before == ((tmp_path / "work" / STATE).read_bytes(), (tmp_path / "adapted.pt").read_bytes())
+    assert before == ((tmp_path / "work" / STATE).read_bytes(), (tmp_path / "models" / "adapted.pt").read_bytes())
 
 
 def test_another_stage_is_not_resumed(settings):

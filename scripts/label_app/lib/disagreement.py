@@ -15,10 +15,11 @@ from monailabel.interfaces.tasks.strategy import Strategy
 
 from bundle import keys as K
 from bundle.data.image_files import stem
-from bundle.handlers.weights import load_matching, read_state
+from bundle.handlers.weights import load_matching
 from bundle.preferences.candidate_files import file_sha256, read_candidates
 from bundle.preferences.candidates import diversity
 from bundle.preferences.questionnaire import Questionnaire
+from bundle.state_files import read_state
 
 
 class Disagreement:
