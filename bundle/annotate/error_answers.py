@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -9,10 +11,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from bundle.annotate.gate import FAILED, one_line
+from bundle.errors import StorageError, is_full
+
+MAKE_ROOM = "this was not saved: make room on the server's disk, then send it again"
+
+logger = logging.getLogger(__name__)
 
 
 def answer_errors(app: FastAPI) -> None:
-    """Let an application answer malformed requests, refusals and its own faults with one line of JSON each.
+    """Let an application answer malformed requests, refusals, a full disk and its own faults, each in one line.
 
     Args:
         app: gets the handlers; those for errors of its own are its own.
@@ -27,6 +34,17 @@ def answer_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def refused(request: Request, error: HTTPException) -> JSONResponse:
         return JSONResponse({"detail": str(error.detail)}, error.status_code)
+
+    @app.exception_handler(StorageError)
+    def unwritable(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": one_line(f"{error}; {MAKE_ROOM}")}, 507)
+
+    @app.exception_handler(OSError)
+    def broken(request: Request, error: OSError) -> JSONResponse:
+        if is_full(error):
+            return unwritable(request, error)
+        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return JSONResponse({"detail": FAILED}, 500)
 
     @app.exception_handler(Exception)
     def failed(request: Request, error: Exception) -> JSONResponse:

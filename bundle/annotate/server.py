@@ -19,14 +19,12 @@ from bundle.annotate.agreement import agreements
 from bundle.annotate.ballot import NAME, Ballot
 from bundle.annotate.clicker import Clicker, Which
 from bundle.annotate.error_answers import answer_errors
-from bundle.annotate.gate import FAILED, one_line
+from bundle.annotate.gate import one_line
 from bundle.annotate.training import BusyError, Method, Training
-from bundle.errors import StorageError, is_full
 from bundle.preferences.click_records import ClicksChangedError, ImageClicks
 from bundle.preferences.saved_clicks import ExportError, as_lists
 
 PAGE = Path(__file__).with_name("page")
-MAKE_ROOM = "this was not saved: make room on the server's disk, then send it again"
 
 logger = logging.getLogger(__name__)
 
@@ -188,17 +186,6 @@ def create_app(clicker: Clicker, ballot: Ballot, training: Training) -> FastAPI:
     @app.exception_handler(ValueError)
     def unusable(request: Request, error: ValueError) -> JSONResponse:
         return JSONResponse({"detail": one_line(str(error))}, 422)
-
-    @app.exception_handler(StorageError)
-    def unwritable(request: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"detail": one_line(f"{error}; {MAKE_ROOM}")}, 507)
-
-    @app.exception_handler(OSError)
-    def broken(request: Request, error: OSError) -> JSONResponse:
-        if is_full(error):
-            return unwritable(request, error)
-        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return JSONResponse({"detail": FAILED}, 500)
 
     return app
 

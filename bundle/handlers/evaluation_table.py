@@ -17,6 +17,7 @@ from monai.transforms import LoadImage
 from monai.utils import ImageMetaKey
 
 from bundle import keys
+from bundle.data.image_files import opened
 from bundle.metrics.health import compare_shapes, describe_image, describe_instances
 from bundle.metrics.instances import label_instances
 from bundle.metrics.segmentation import NAMES, segmentation_scores
@@ -160,7 +161,11 @@ class EvaluationTable:
     def _source(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Images and shapes of the source's masks, read once, with the same dust dropped as from the predictions."""
         load = LoadImage(reader="ITKReader", image_only=True, ensure_channel_first=True, dtype=np.uint8)
-        maps = {path: label_instances(load(path), self.min_size, self.connectivity) for path in self.source_labels}
+        maps = {}
+        for path in self.source_labels:
+            with opened(path, "ITKReader"):
+                label = load(path)
+            maps[path] = label_instances(label, self.min_size, self.connectivity)
         shapes = [describe_instances(instances, path, self.source_pixel_size) for path, instances in maps.items()]
         images = pd.DataFrame([describe_image(instances) for instances in maps.values()])
         return images, pd.concat(shapes, ignore_index=True) if shapes else pd.DataFrame()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bundle.data.image_headers import open_regular
 from bundle.errors import DataError
 from bundle.json_files import parse_json
 from bundle.replacing import replacing
@@ -154,11 +155,11 @@ def file_sha256(path: str | Path) -> str:
         sha256 as 64 hexadecimal digits.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: it cannot be read, or is no regular file.
     """
     digest = hashlib.sha256()
     try:
-        with Path(path).open("rb") as file:
+        with open_regular(path) as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     except OSError as error:

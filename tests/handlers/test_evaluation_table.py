@@ -13,6 +13,7 @@ from monai.transforms import AsDiscreted, Compose, LoadImaged
 from PIL import Image
 
 from bundle import keys
+from bundle.errors import DataError
 from bundle.handlers.evaluation_table import EvaluationTable
 
 TRUTH = np.zeros((20, 30), np.uint8)  # 20 rows, 30 columns
@@ -176,3 +177,12 @@ def test_errors_say_what_to_do(files: dict[str, str], tmp_path: Path) -> None:
         EvaluationTable(tmp_path, source_labels=[files["truth"], str(tmp_path / "absent.png")])
     with pytest.raises(TypeError, match="decollate=True"):
         _evaluator([_item(files, "bright", "truth")], [EvaluationTable(tmp_path)], decollate=False).run()
+
+
+def test_source_labels_are_read_through_the_check_of_headers(files: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "secret.raw").write_bytes(bytes(600))
+    detached = tmp_path / "label.nrrd"
+    detached.write_text("NRRD0004\ntype: uchar\ndimension: 2\nsizes: 30 20\nencoding: raw\ndata file: secret.raw\n\n")
+    table = EvaluationTable(tmp_path / "out", source_labels=[str(detached)])
+    with pytest.raises(DataError, match=r"label\.nrrd"):
+        _evaluator([_item(files, "bright", "truth")], [table]).run()

@@ -387,6 +387,8 @@ def outlines(number: str) -> bytes:
         ("x.png", b"no image"),
         ("x.nii.gz", b"\x1f\x8b" + b"\0" * 40),
         ("x.mhd", b"NDims = 2\nDimSize = 88 56\nElementType = MET_UCHAR\nElementDataFile = /etc/passwd\n"),
+        ("x.mha", b"NDims = 2\nDimSize = 88 56\nElementType = MET_UCHAR\nElementDataFile = /etc/passwd\n"),
+        ("x.nrrd", b"NRRD0004\ntype: uchar\ndimension: 2\nsizes: 88 56\nencoding: raw\ndata file: /etc/passwd\n\n"),
         ("x.png", b""),
         ("x.xml", b"<?xml version='1.0' encoding='what'?><a/>"),
         ("x.xml", outlines("inf")),

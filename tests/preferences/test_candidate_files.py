@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import zipfile
 from dataclasses import replace
 
@@ -178,8 +179,9 @@ def test_file_hash(tmp_path):
     content = bytes(range(256)) * 8200  # more than two blocks
     (tmp_path / "a.png").write_bytes(content)
     assert file_sha256(tmp_path / "a.png") == hashlib.sha256(content).hexdigest()
-    for path in (tmp_path, tmp_path / "b.png"):
-        with pytest.raises(DataError, match="cannot be read"):
+    os.mkfifo(tmp_path / "fifo.png")  # opened without care it would wait for a writer
+    for path, problem in ((tmp_path, "no regular"), (tmp_path / "b.png", "no such"), (tmp_path / "fifo.png", "no reg")):
+        with pytest.raises(DataError, match=problem):
             file_sha256(path)
 
 
