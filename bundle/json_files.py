@@ -5,8 +5,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from bundle.atomic.file import replacing
 from bundle.errors import DataError
-from bundle.replacing import replacing
 
 _DIGITS = 18
 """Longest whole number that is read: it fits into 64 bits."""

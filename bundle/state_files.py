@@ -10,8 +10,8 @@ from typing import IO, Any
 
 import torch
 
+from bundle.atomic.file import make_folder, replacing
 from bundle.errors import DataError, StorageError
-from bundle.replacing import make_folder, replacing
 
 PLAIN = frozenset(
     {

@@ -25,18 +25,18 @@ import uvicorn  # noqa: E402
 from monai.bundle import ConfigParser  # noqa: E402
 
 from bundle import keys as K  # noqa: E402
-from bundle.annotate.ballot import Ballot  # noqa: E402
-from bundle.annotate.clicker import Clicker  # noqa: E402
+from bundle.annotate.click_service import Clicker  # noqa: E402
 from bundle.annotate.connections import SETTINGS  # noqa: E402
-from bundle.annotate.gate import LOOPBACK, Gate  # noqa: E402
+from bundle.annotate.request_guard import LOOPBACK, Gate  # noqa: E402
 from bundle.annotate.server import create_app  # noqa: E402
-from bundle.annotate.training import Training  # noqa: E402
-from bundle.data.domains import read_datalist  # noqa: E402
+from bundle.annotate.training_process import Training  # noqa: E402
+from bundle.annotate.vote_service import Ballot  # noqa: E402
+from bundle.atomic.file import make_folder  # noqa: E402
+from bundle.data.domain_folder import read_datalist  # noqa: E402
 from bundle.errors import DataError  # noqa: E402
 from bundle.handlers.weights import load_matching  # noqa: E402
-from bundle.preferences.store import JudgementStore  # noqa: E402
+from bundle.preferences.store.judgement_store import JudgementStore  # noqa: E402
 from bundle.preflight import explain  # noqa: E402
-from bundle.replacing import make_folder  # noqa: E402
 from bundle.state_files import read_state  # noqa: E402
 
 PATIENCE = 5.0

@@ -20,12 +20,12 @@ import torch
 from monai.bundle import ConfigParser
 
 from bundle import keys as K
+from bundle.atomic.file import make_folder
 from bundle.engines import PreferenceTrainer, SourceTrainer
 from bundle.engines.parts_trainer import PartsTrainer
 from bundle.inferers import ClickSession
 from bundle.json_files import write_json
 from bundle.networks import PromptableSegmenter
-from bundle.replacing import make_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ("configs/train.json", "configs/presets/cpu.json")

@@ -19,15 +19,15 @@ sys.path.insert(0, str(ROOT))
 
 import pandas as pd  # noqa: E402
 
+from bundle.atomic.file import make_folder  # noqa: E402
 from bundle.data.preparation import Preparation, prepare_domain  # noqa: E402
-from bundle.data.synthetic import write_domain  # noqa: E402
 from bundle.errors import DataError  # noqa: E402
 from bundle.json_files import read_json, write_json  # noqa: E402
-from bundle.replacing import make_folder  # noqa: E402
-from scripts.cells import CellError, Cells, Task, stopwatch  # noqa: E402
-from scripts.noise_figure import write_noise_figure  # noqa: E402
-from scripts.preference_rows import NOISE, PREFERENCES, STUDY, PreferenceRow, in_order, read_cost  # noqa: E402
-from scripts.report import Row, write_overview, write_report  # noqa: E402
+from bundle.synthetic.generator import write_domain  # noqa: E402
+from scripts.comparison.cells import CellError, Cells, Task, stopwatch  # noqa: E402
+from scripts.comparison.noise_figure import write_noise_figure  # noqa: E402
+from scripts.comparison.preference_rows import NOISE, PREFERENCES, STUDY, PreferenceRow, in_order, read_cost  # noqa: E402
+from scripts.comparison.report import Row, write_overview, write_report  # noqa: E402
 
 PIXEL_SIZES = {"vnc": 4.6, "lucchi-pp": 5.0}
 """Nanometres of public data sets whose files do not tell; other folders need --source-pixel-size and the like."""

@@ -22,7 +22,7 @@ from monailabel.main import Main  # noqa: E402
 from starlette.middleware.cors import CORSMiddleware  # noqa: E402
 
 from bundle.annotate.connections import SETTINGS  # noqa: E402
-from bundle.annotate.gate import App, Bodies, Gate  # noqa: E402
+from bundle.annotate.request_guard import App, Bodies, Gate  # noqa: E402
 from bundle.errors import DataError  # noqa: E402
 from bundle.preflight import explain  # noqa: E402
 from scripts.annotate import allow_connections, check_token, listen, names_of  # noqa: E402

@@ -2,7 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from scripts.bundle_process import run_bundle
+from scripts.comparison.bundle_process import run_bundle
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ import monai.bundle
 import pytest
 from PIL import Image
 
-from bundle.preferences.store import JudgementStore
+from bundle.preferences.store.judgement_store import JudgementStore
 from bundle.preflight import check_overrides, parse_command
-from scripts import cells as module
-from scripts.cells import CellError, Cells, Task
+from scripts.comparison import cells as module
+from scripts.comparison.cells import CellError, Cells, Task
+from scripts.comparison.noise_figure import write_noise_figure
+from scripts.comparison.preference_rows import PREFERENCES, STUDY, in_order
+from scripts.comparison.report import Row, write_overview, write_report
 from scripts.demo import Demo, draw_noise, format_table, main, parser
-from scripts.noise_figure import write_noise_figure
-from scripts.preference_rows import PREFERENCES, STUDY, in_order
-from scripts.report import Row, write_overview, write_report
 from tests.integration.commands import ROOT, TINY
 
 SCHEDULE = {

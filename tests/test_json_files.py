@@ -3,11 +3,11 @@ import math
 
 import pytest
 
-from bundle.data.domains import read_datalist
+from bundle.data.domain_folder import read_datalist
 from bundle.errors import DataError
 from bundle.json_files import parse_json, read_json, write_json
-from bundle.preferences.candidate_files import read_candidates
-from bundle.preferences.store import JudgementStore
+from bundle.preferences.candidates.files import read_candidates
+from bundle.preferences.store.judgement_store import JudgementStore
 
 DEEP = "[" * 100_000
 HOSTILE = {

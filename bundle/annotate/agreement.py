@@ -8,7 +8,7 @@ from typing import Any
 
 from sklearn.metrics import cohen_kappa_score
 
-from bundle.preferences.store import Judgement
+from bundle.preferences.store.judgement_store import Judgement
 
 
 def agreements(judgements: Iterable[Judgement]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from bundle.annotate.gate import HEADERS, LET_IN
+from bundle.annotate.request_guard import HEADERS, LET_IN
 
 WAIT_HEAD = 10.0
 """Seconds from the connection, or from the last answer, within which a whole request head must have come."""
@@ -35,9 +35,10 @@ WORKING = (h11.DONE, h11.MUST_CLOSE, h11.MIGHT_SWITCH_PROTOCOL)
 class PatientProtocol(H11Protocol):
     """HTTP for uvicorn in which nobody shuts others out by keeping connections open.
 
-    A connection is a stranger's until :class:`bundle.annotate.gate.Gate` has let a request of it in, from then on a
-    guest's. Strangers who are too many, at one address or in all, are closed: the one that has waited longest at the
-    address that has most. So a newcomer always finds a place, and guests, who are counted apart, keep theirs.
+    A connection is a stranger's until :class:`bundle.annotate.request_guard.Gate` has let a request of it in, from
+    then on a guest's. Strangers who are too many, at one address or in all, are closed: the one that has waited
+    longest at the address that has most. So a newcomer always finds a place, and guests, who are counted apart, keep
+    theirs.
 
     See :data:`SETTINGS`.
     """

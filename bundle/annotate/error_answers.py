@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from bundle.annotate.gate import FAILED, one_line
+from bundle.annotate.request_guard import FAILED, one_line
 from bundle.errors import StorageError, is_full
 
 MAKE_ROOM = "this was not saved: make room on the server's disk, then send it again"

@@ -16,13 +16,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from bundle.annotate.agreement import agreements
-from bundle.annotate.ballot import NAME, Ballot
-from bundle.annotate.clicker import Clicker, Which
+from bundle.annotate.click_service import Clicker, Which
 from bundle.annotate.error_answers import answer_errors
-from bundle.annotate.gate import one_line
-from bundle.annotate.training import BusyError, Method, Training
-from bundle.preferences.click_records import ClicksChangedError, ImageClicks
-from bundle.preferences.saved_clicks import ExportError, as_lists
+from bundle.annotate.request_guard import one_line
+from bundle.annotate.training_process import BusyError, Method, Training
+from bundle.annotate.vote_service import NAME, Ballot
+from bundle.preferences.store.click_records import ClicksChangedError, ImageClicks
+from bundle.preferences.store.saved_clicks import ExportError, as_lists
 
 PAGE = Path(__file__).with_name("page")
 
@@ -89,7 +89,7 @@ def create_app(clicker: Clicker, ballot: Ballot, training: Training) -> FastAPI:
         training: of a network on the answers; stopped with the server.
 
     Returns:
-        ASGI application; put a :class:`bundle.annotate.gate.Gate` before it.
+        ASGI application; put a :class:`bundle.annotate.request_guard.Gate` before it.
     """
 
     @asynccontextmanager

@@ -10,11 +10,11 @@ import torch
 from bundle import keys as K
 from bundle.engines.parts_trainer import PartsTrainer
 from bundle.losses.contrastive import PromptContrastiveLoss
-from bundle.losses.exemplars import ExemplarBank
-from bundle.losses.pseudo_labels import PseudoLabeler, PseudoLabels
 from bundle.networks.prompt_encoder import clicks_to_points
 from bundle.networks.promptable_segmenter import PromptableSegmenter
-from bundle.transforms.mixing import RandMix
+from bundle.self_training.exemplars import ExemplarBank
+from bundle.self_training.mixing import RandMix
+from bundle.self_training.pseudo_labels import PseudoLabeler, PseudoLabels
 
 
 class AdaptationTrainer(PartsTrainer):

@@ -17,11 +17,11 @@ from monai.transforms import LoadImage
 from monai.utils import ImageMetaKey
 
 from bundle import keys
+from bundle.atomic.file import make_folder, replacing
 from bundle.data.image_files import opened
 from bundle.metrics.health import compare_shapes, describe_image, describe_instances
 from bundle.metrics.instances import label_instances
 from bundle.metrics.segmentation import NAMES, segmentation_scores
-from bundle.replacing import make_folder, replacing
 
 METRICS_FILE = "metrics.csv"
 HEALTH_FILE = "health.csv"

@@ -13,15 +13,15 @@ from ignite.engine import Engine, Events
 from monai.data import CacheDataset
 
 from bundle import keys as K
+from bundle.atomic.file import make_folder
 from bundle.errors import DataError
 from bundle.networks.promptable_segmenter import PromptableSegmenter
 from bundle.preferences.annotators import Annotator, RegionView
-from bundle.preferences.candidate_files import read_candidates
+from bundle.preferences.candidates.files import read_candidates
 from bundle.preferences.judged_items import judged_items
-from bundle.preferences.questionnaire import Questionnaire
-from bundle.preferences.regions import split_regions
-from bundle.preferences.store import Judgement, JudgementStore, Question
-from bundle.replacing import make_folder
+from bundle.preferences.questions.questionnaire import Questionnaire
+from bundle.preferences.questions.regions import split_regions
+from bundle.preferences.store.judgement_store import Judgement, JudgementStore, Question
 
 
 class Feedback:
@@ -102,7 +102,7 @@ class Feedback:
 
         Args:
             number: of the round, from 0.
-            others: see :meth:`bundle.preferences.questionnaire.Questionnaire.make_candidates`.
+            others: see :meth:`bundle.preferences.questions.questionnaire.Questionnaire.make_candidates`.
         """
         if self.annotator is None:
             return

@@ -19,11 +19,11 @@ from monai.data import Dataset
 from torch import nn
 
 from bundle import keys as K
+from bundle.atomic.file import make_folder, replacing
 from bundle.handlers.evaluation_pictures import AGREED, FOREGROUND_CLICK, INVENTED, MISSED, gray, overlay
 from bundle.inferers.prompted_sliding_window import PromptedSlidingWindowInferer
-from bundle.preferences.candidate_files import CandidateSet, read_candidates
-from bundle.preferences.regions import region_box
-from bundle.replacing import make_folder, replacing
+from bundle.preferences.candidates.files import CandidateSet, read_candidates
+from bundle.preferences.questions.regions import region_box
 from bundle.transforms.judgements import judgement_maps, winners_together
 
 PICTURE = "judgements.png"

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from bundle.preferences.annotators import Annotator
-from bundle.preferences.store import JudgementStore
+from bundle.preferences.store.judgement_store import JudgementStore
 
 METHODS = ("lpo", "slpo", "upo", "image_dpo")
 ANNOTATORS = ("auto", "people", "oracle", "evolution")

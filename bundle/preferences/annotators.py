@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 from scipy import ndimage
 
-from bundle.preferences.contour_evolution import evolve_mask
+from bundle.preferences.candidates.contour_evolution import evolve_mask
 
 Answer = int | Literal["tie", "skip"]
 """Number of the best candidate, ``tie`` where two are equally good, ``skip`` for no answer."""
@@ -135,7 +135,7 @@ class ContourAnnotator:
 
     Args:
         margin: skip where the Dice of best and worst differ by less.
-        method: see :func:`bundle.preferences.contour_evolution.evolve_mask`.
+        method: see :func:`bundle.preferences.candidates.contour_evolution.evolve_mask`.
         reach: how far contours may move, in pixels. One counts as nearby within this distance of a region.
         second_opinion: skip where the majority of the candidates, morphologically opened, has another winner.
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from bundle import keys as K
 from bundle.errors import DataError
-from bundle.preferences.candidate_files import file_sha256, read_candidates
-from bundle.preferences.store import Judgement, Question, check_fresh
+from bundle.preferences.candidates.files import file_sha256, read_candidates
+from bundle.preferences.store.judgement_store import Judgement, Question, check_fresh
 
 STALE = ("refuse", "leave_out")
 

@@ -2,7 +2,6 @@ from .clicks import AddClickChannelsd, RandInstanceClicksd, click_channels
 from .density import InstanceTargetsd, density_map, instance_centres
 from .judgements import GatherWinnersd, LoadJudgementsd
 from .loading import LoadSectiond
-from .mixing import RandMix
 from .outputs import SaveOutputsd, SplitOutputd
 from .section import SingleSectiond
 
@@ -13,7 +12,6 @@ __all__ = [
     "LoadJudgementsd",
     "LoadSectiond",
     "RandInstanceClicksd",
-    "RandMix",
     "SaveOutputsd",
     "SingleSectiond",
     "SplitOutputd",

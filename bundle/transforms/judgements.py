@@ -10,8 +10,8 @@ import torch
 from monai.transforms import MapTransform, Randomizable, Transform
 
 from bundle import keys as K
-from bundle.preferences.candidate_files import read_candidates
-from bundle.preferences.regions import split_regions
+from bundle.preferences.candidates.files import read_candidates
+from bundle.preferences.questions.regions import split_regions
 
 
 class LoadJudgementsd(MapTransform):
@@ -59,8 +59,8 @@ def judgement_maps(masks: np.ndarray, judgements: list[tuple[str, int, int]]) ->
 
     Args:
         masks: candidates (K,X,Y) bool.
-        judgements: (regions, index, winner) of each region, see :mod:`bundle.preferences.regions`. Where regions
-            overlap the later one counts.
+        judgements: (regions, index, winner) of each region, see
+            :mod:`bundle.preferences.questions.regions`. Where regions overlap the later one counts.
 
     Returns:
         Regions and winners, (X,Y) int32 counted from 1, 0 for none.

@@ -12,9 +12,9 @@ from random import Random
 import numpy as np
 
 from bundle import keys as K
-from bundle.preferences.candidate_files import read_candidates
+from bundle.preferences.candidates.files import read_candidates
 from bundle.preferences.judged_items import judged_items
-from bundle.preferences.store import Judgement
+from bundle.preferences.store.judgement_store import Judgement
 from scripts.fuzzing.json_mutations import mutate_json
 from scripts.fuzzing.seeds import Seed, damage, zip_seed
 from scripts.fuzzing.target import Target, refusal

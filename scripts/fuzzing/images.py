@@ -11,11 +11,11 @@ import torch
 from monai.bundle import ConfigParser
 
 from bundle import keys as K
-from bundle.annotate.clicker import Clicker
-from bundle.data.domains import DATALIST
+from bundle.annotate.click_service import Clicker
+from bundle.data.domain_folder import DATALIST
 from bundle.data.image_files import is_image, read_header, read_image
 from bundle.inferers import PromptedSlidingWindowInferer
-from bundle.preferences.store import JudgementStore
+from bundle.preferences.store.judgement_store import JudgementStore
 from bundle.transforms import LoadSectiond
 from scripts.fuzzing.image_seeds import SECRET_FILE, TOKENS, image_seeds
 from scripts.fuzzing.seeds import damage

@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from bundle.annotate.clicker import Clicker
-from bundle.data.domains import DATALIST, SPLITS, load_domain, read_datalist
-from bundle.data.evaluation import evaluation_items
-from bundle.data.inputs import inference_items
+from bundle.annotate.click_service import Clicker
+from bundle.data.domain_folder import DATALIST, SPLITS, load_domain, read_datalist
+from bundle.data.evaluation_items import evaluation_items
+from bundle.data.inference_items import inference_items
 from bundle.data.points import read_points, write_points
 from bundle.inferers import PromptedSlidingWindowInferer
-from bundle.preferences.store import JudgementStore
+from bundle.preferences.store.judgement_store import JudgementStore
 from scripts.fuzzing.json_mutations import mutate_json
 from scripts.fuzzing.mutations import mutate
 from scripts.fuzzing.target import BrokenPromise, Target, refusal

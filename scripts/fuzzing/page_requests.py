@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 from urllib.parse import unquote
 
-from bundle.annotate.gate import Gate
+from bundle.annotate.request_guard import Gate
 from scripts.fuzzing.images import SECRET
 from scripts.fuzzing.json_mutations import mutate_json
 from scripts.fuzzing.mutations import mutate

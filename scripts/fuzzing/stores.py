@@ -10,8 +10,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from bundle.annotate.ballot import Ballot
-from bundle.preferences.store import Judgement, JudgementStore
+from bundle.annotate.vote_service import Ballot
+from bundle.preferences.store.judgement_store import Judgement, JudgementStore
 from scripts.fuzzing.json_mutations import mutate_json
 from scripts.fuzzing.mutations import mutate
 from scripts.fuzzing.target import BrokenPromise, Target, refusal

@@ -9,18 +9,18 @@ import numpy as np
 import torch
 from fastapi import FastAPI
 
-from bundle.annotate.ballot import Ballot
-from bundle.annotate.clicker import Clicker
+from bundle.annotate.click_service import Clicker
 from bundle.annotate.server import create_app
-from bundle.annotate.training import BusyError, Method, Training
-from bundle.data.domains import write_datalist
+from bundle.annotate.training_process import BusyError, Method, Training
+from bundle.annotate.vote_service import Ballot
+from bundle.data.domain_folder import write_datalist
 from bundle.data.image_files import read_image, write_png
 from bundle.data.points import Clicks, write_points
 from bundle.inferers import PromptedSlidingWindowInferer
 from bundle.networks import ConvEncoder, PromptableSegmenter
-from bundle.preferences.candidate_files import CandidateSet, file_sha256, write_candidates
-from bundle.preferences.regions import region_box, split_regions
-from bundle.preferences.store import Candidate, JudgementStore, Question
+from bundle.preferences.candidates.files import CandidateSet, file_sha256, write_candidates
+from bundle.preferences.questions.regions import region_box, split_regions
+from bundle.preferences.store.judgement_store import Candidate, JudgementStore, Question
 
 SIZE = (32, 24)
 REGIONS = "grid:16"

@@ -82,7 +82,7 @@ def create_app(instance: MONAILabelApp, token: str) -> FastAPI:
         token: what viewers send; they get it for itself as a password, at a login with any user name.
 
     Returns:
-        ASGI application; put a :class:`bundle.annotate.gate.Gate` before it.
+        ASGI application; put a :class:`bundle.annotate.request_guard.Gate` before it.
     """
 
     @asynccontextmanager

@@ -31,15 +31,15 @@ from monailabel.interfaces.tasks.scoring import ScoringMethod  # noqa: E402
 from monailabel.interfaces.tasks.strategy import Strategy  # noqa: E402
 from monailabel.interfaces.tasks.train import TrainTask  # noqa: E402
 
+from bundle.atomic.file import make_folder  # noqa: E402
 from bundle.data.image_files import SUFFIXES, read_header, write_png  # noqa: E402
 from bundle.data.points import Clicks, check_inside  # noqa: E402
 from bundle.errors import DataError  # noqa: E402
 from bundle.handlers.weights import load_matching  # noqa: E402
-from bundle.preferences.click_records import ClicksChangedError  # noqa: E402
-from bundle.preferences.records import new_uid  # noqa: E402
-from bundle.preferences.saved_clicks import SavedClicks, as_pixels  # noqa: E402
-from bundle.preferences.store import JudgementStore  # noqa: E402
-from bundle.replacing import make_folder  # noqa: E402
+from bundle.preferences.store.click_records import ClicksChangedError  # noqa: E402
+from bundle.preferences.store.judgement_store import JudgementStore  # noqa: E402
+from bundle.preferences.store.records import new_uid  # noqa: E402
+from bundle.preferences.store.saved_clicks import SavedClicks, as_pixels  # noqa: E402
 from bundle.state_files import read_state  # noqa: E402
 
 CLICKS = ("foreground", "background")

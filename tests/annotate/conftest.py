@@ -8,16 +8,16 @@ from monai.bundle import ConfigParser
 from monai.data import Dataset
 
 from bundle import keys as K
-from bundle.annotate.ballot import Ballot
-from bundle.annotate.clicker import Clicker
-from bundle.annotate.gate import Gate
+from bundle.annotate.click_service import Clicker
+from bundle.annotate.request_guard import Gate
 from bundle.annotate.server import create_app
-from bundle.annotate.training import Training
+from bundle.annotate.training_process import Training
+from bundle.annotate.vote_service import Ballot
 from bundle.data.image_files import read_image
 from bundle.inferers import PromptedSlidingWindowInferer
 from bundle.networks import ConvEncoder, PromptableSegmenter
-from bundle.preferences.questionnaire import Questionnaire
-from bundle.preferences.store import JudgementStore
+from bundle.preferences.questions.questionnaire import Questionnaire
+from bundle.preferences.store.judgement_store import JudgementStore
 from tests.annotate.real_server import Server
 from tests.conftest import write_domain
 from tests.integration.commands import NETWORK, ROOT, TRAINING

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 from fastapi.testclient import TestClient
 
-from bundle.annotate.clicker import Clicker
-from bundle.annotate.gate import Gate
+from bundle.annotate.click_service import Clicker
+from bundle.annotate.request_guard import Gate
 from bundle.annotate.server import create_app
-from bundle.preferences.store import JudgementStore
+from bundle.preferences.store.judgement_store import JudgementStore
 from tests.annotate.bodies import saving
 from tests.annotate.conftest import load
 

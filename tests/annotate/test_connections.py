@@ -14,7 +14,7 @@ import uvicorn
 
 from bundle.annotate import connections
 from bundle.annotate.connections import SETTINGS
-from bundle.annotate.gate import Gate
+from bundle.annotate.request_guard import Gate
 from tests.annotate.real_server import TOKEN
 
 WHOLE = b"GET /api/images HTTP/1.1\r\nHost: 127.0.0.1\r\n"

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from fastapi.testclient import TestClient
 
-from bundle.annotate.gate import Gate
+from bundle.annotate.request_guard import Gate
 
 ID = "0" * 64
 GOOD = {"uid": "0" * 32, "annotator": "ada", "question": ID, "answer": 0, "seconds": 1.0}

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bundle.annotate.clicker import Clicker
+from bundle.annotate.click_service import Clicker
 from bundle.errors import DataError
 from tests.conftest import HEIGHT, WIDTH
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from bundle.preferences.store import JudgementStore
+from bundle.preferences.store.judgement_store import JudgementStore
 from tests.annotate.bodies import saving
 from tests.annotate.real_server import Server
 from tests.conftest import HEIGHT, TRAINING, WIDTH

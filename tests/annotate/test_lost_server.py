@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from bundle.annotate.lifeline import main
-from bundle.annotate.training import Training
 from bundle.annotate.training_lock import BusyError, Run, TrainingLock
+from bundle.annotate.training_process import Training
 from bundle.errors import DataError, StorageError
 from tests.integration.commands import ROOT
 

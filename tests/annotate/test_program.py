@@ -6,7 +6,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from bundle.annotate.gate import LOOPBACK
+from bundle.annotate.request_guard import LOOPBACK
 from scripts.annotate import main, names_of
 from tests.integration.commands import ROOT
 

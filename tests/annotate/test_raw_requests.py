@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from bundle.annotate.gate import Gate
+from bundle.annotate.request_guard import Gate
 from tests.annotate.real_server import TOKEN
 from tests.annotate.test_connections import is_closed, serving
 

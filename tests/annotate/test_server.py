@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bundle.preferences.store import JudgementStore
+from bundle.preferences.store.judgement_store import JudgementStore
 from tests.conftest import HEIGHT, WIDTH
 
 

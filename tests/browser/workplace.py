@@ -16,11 +16,11 @@ from PIL import Image
 from skimage.measure import label, regionprops
 from torch.nn import functional as F
 
-from bundle.data.domains import write_datalist
-from bundle.data.synthetic import generate_image
-from bundle.data.synthetic_style import STYLES
+from bundle.data.domain_folder import write_datalist
 from bundle.networks import ConvEncoder, PromptableSegmenter
-from bundle.preferences.store import JudgementStore
+from bundle.preferences.store.judgement_store import JudgementStore
+from bundle.synthetic.generator import generate_image
+from bundle.synthetic.styles import STYLES
 from tests.integration.commands import ROOT, TRAINING, run_here
 
 IMAGES, WIDTH, HEIGHT = 4, 256, 192

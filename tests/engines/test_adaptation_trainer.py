@@ -7,9 +7,9 @@ from bundle import keys as K
 from bundle.engines import AdaptationTrainer
 from bundle.engines.adaptation_trainer import drop_points, sample_positions
 from bundle.handlers import MeanTeacher
-from bundle.losses import ExemplarBank, MultitaskLoss, PromptContrastiveLoss, PseudoLabeler, PseudoLabels
+from bundle.losses import MultitaskLoss, PromptContrastiveLoss
 from bundle.networks import PromptableSegmenter
-from bundle.transforms import RandMix
+from bundle.self_training import ExemplarBank, PseudoLabeler, PseudoLabels, RandMix
 from tests.engines.steps import BATCH, HEIGHT, WIDTH, losses, prompted, source_batch, trainable, unchanged, weights
 from tests.networks.tiny import tiny_segmenter
 

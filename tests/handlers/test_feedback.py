@@ -13,8 +13,8 @@ from bundle import keys as K
 from bundle.errors import DataError
 from bundle.handlers import Feedback
 from bundle.preferences.annotators import Annotator, ContourAnnotator, OracleAnnotator, RegionView
-from bundle.preferences.questionnaire import Questionnaire
-from bundle.preferences.store import Judgement, JudgementStore
+from bundle.preferences.questions.questionnaire import Questionnaire
+from bundle.preferences.store.judgement_store import Judgement, JudgementStore
 from tests.preferences.hand_made import COUNT, REGIONS, HandMade, dataset
 
 QUESTIONS = 2 * COUNT

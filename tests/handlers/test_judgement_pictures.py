@@ -12,7 +12,7 @@ from bundle import keys as K
 from bundle.handlers import JudgementPictures
 from bundle.handlers import judgement_pictures as module
 from bundle.inferers import PromptedSlidingWindowInferer
-from bundle.preferences.candidate_files import CandidateSet, write_candidates
+from bundle.preferences.candidates.files import CandidateSet, write_candidates
 
 X, Y = 48, 32
 

@@ -3,7 +3,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from bundle.handlers import PseudoLabelQuality
-from bundle.losses import PseudoLabels
+from bundle.self_training import PseudoLabels
 
 
 def pseudo_labels(believed: int, foreground: int, predicted: list[tuple[int, int]], clicks: torch.Tensor):

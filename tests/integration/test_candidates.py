@@ -10,8 +10,8 @@ import torch
 from monai.bundle import ConfigParser
 
 from bundle import preflight
-from bundle.preferences.candidate_files import read_candidates
-from bundle.preferences.store import Judgement, JudgementStore
+from bundle.preferences.candidates.files import read_candidates
+from bundle.preferences.store.judgement_store import Judgement, JudgementStore
 from tests.integration.commands import NETWORK, ROOT, call, command, flags, run_here
 
 CANDIDATES = ["configs/inference.json", "configs/candidates.json"]

@@ -7,8 +7,8 @@ import pytest
 
 from bundle import preflight
 from scripts import demo
-from scripts.cells import Cells
-from scripts.report import Row, write_overview, write_report
+from scripts.comparison.cells import Cells
+from scripts.comparison.report import Row, write_overview, write_report
 from tests.integration.commands import EVALUATE, NETWORK, run_here
 from tests.loop_disk import fill, loop_disk, need_loop_disks
 
@@ -74,7 +74,7 @@ def test_a_command_that_could_not_say_why_it_failed(disk, monkeypatch):
         fill(disk)
         return 1
 
-    monkeypatch.setattr("scripts.cells.run_bundle", run)
+    monkeypatch.setattr("scripts.comparison.cells.run_bundle", run)
     cells = Cells("none.json", {}, 1)
     told = line(lambda: cells.bundle(Path(disk / "a.pt"), "training", ("train.json", None)))
     assert told.startswith(f"{disk}/a.log: cannot be written (No space left on device)")

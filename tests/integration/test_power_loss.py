@@ -22,11 +22,11 @@ from typing import NamedTuple
 
 import pytest
 
-from bundle.data.new_folder import new_folder
+from bundle.atomic.file import make_folder, replacing
+from bundle.atomic.folder import new_folder
 from bundle.data.points import read_points
-from bundle.preferences.saved_clicks import SavedClicks
-from bundle.preferences.store import Candidate, Judgement, JudgementStore, Question
-from bundle.replacing import make_folder, replacing
+from bundle.preferences.store.judgement_store import Candidate, Judgement, JudgementStore, Question
+from bundle.preferences.store.saved_clicks import SavedClicks
 from tests.loop_disk import loop_disk, need_loop_disks
 
 TRIALS = 50

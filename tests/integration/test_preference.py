@@ -13,9 +13,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from bundle import preflight
 from bundle.preferences.annotator_choice import METHODS
-from bundle.preferences.candidate_files import read_candidates
-from bundle.preferences.regions import disputed, split_regions
-from bundle.preferences.store import Judgement, JudgementStore
+from bundle.preferences.candidates.files import read_candidates
+from bundle.preferences.questions.regions import disputed, split_regions
+from bundle.preferences.store.judgement_store import Judgement, JudgementStore
 from tests.integration.commands import call, command, flags, kill_after_first_epoch, run_here
 from tests.integration.test_training import STATE, epochs, equal, read
 

@@ -19,8 +19,8 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from bundle.data.synthetic import generate_image
-from bundle.data.synthetic_style import STYLES
+from bundle.synthetic.generator import generate_image
+from bundle.synthetic.styles import STYLES
 from tests.integration.commands import ROOT, TINY
 
 WIDTH, HEIGHT = 88, 56

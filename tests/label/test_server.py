@@ -17,8 +17,8 @@ from monai.bundle import ConfigParser
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
-from bundle.data.synthetic import generate_image
-from bundle.data.synthetic_style import STYLES
+from bundle.synthetic.generator import generate_image
+from bundle.synthetic.styles import STYLES
 from tests.integration.commands import ROOT
 from tests.label.served import HEIGHT, RADIUS, WIDTH, serving, serving_with_stock_server, write_studies
 

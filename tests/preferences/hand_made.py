@@ -10,7 +10,7 @@ from monai.data import Dataset
 from torch import nn
 
 from bundle import keys as K
-from bundle.preferences.candidate_files import CandidateSet, file_sha256, write_candidates
+from bundle.preferences.candidates.files import CandidateSet, file_sha256, write_candidates
 
 SHAPE = (24, 16)
 REGIONS = "grid:8"

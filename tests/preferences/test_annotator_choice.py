@@ -2,7 +2,7 @@ import pytest
 
 from bundle.preferences.annotator_choice import ANNOTATORS, METHODS, answered_by_people, choose_annotator
 from bundle.preferences.annotators import ContourAnnotator, OracleAnnotator
-from bundle.preferences.store import Candidate, Judgement, JudgementStore, Question
+from bundle.preferences.store.judgement_store import Candidate, Judgement, JudgementStore, Question
 
 ORACLE, EVOLUTION = OracleAnnotator(), ContourAnnotator()
 QUESTION = Question(

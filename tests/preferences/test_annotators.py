@@ -13,7 +13,7 @@ from bundle.preferences.annotators import (
     distinct,
     regional_dice,
 )
-from bundle.preferences.regions import disputed
+from bundle.preferences.questions.regions import disputed
 
 RANDOM = np.random.default_rng(0)
 TRUTH = RANDOM.random((16, 12)) < 0.5

@@ -6,9 +6,9 @@ import pytest
 
 from bundle import keys as K
 from bundle.errors import DataError
-from bundle.preferences.candidate_files import read_candidates
+from bundle.preferences.candidates.files import read_candidates
 from bundle.preferences.judged_items import judged_items, most_frequent
-from bundle.preferences.store import Candidate, Judgement, Question
+from bundle.preferences.store.judgement_store import Candidate, Judgement, Question
 from tests.preferences.hand_made import REGIONS, candidates_of, dataset, truth_of, write
 
 

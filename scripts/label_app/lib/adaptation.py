@@ -14,7 +14,7 @@ from monai.bundle import ConfigParser
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 
-from bundle.data.annotated import annotated_items
+from bundle.data.annotated_items import annotated_items
 from bundle.data.points import Clicks
 from bundle.errors import DataError
 from lib.devices import chosen_device, devices

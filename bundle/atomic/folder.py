@@ -1,0 +1,155 @@
+"""A folder that appears complete or not at all, and that outlives a power failure once it is there."""
+
+import ctypes
+import errno
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bundle.atomic.file import abandoned, hold, make_folder, storage_errors, sync, temporary_names
+from bundle.data.domain_folder import DATALIST
+from bundle.errors import DataError
+
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+
+
+def check_replaceable(output: Path, overwrite: bool, inputs: Iterable[Path]) -> None:
+    """Refuse an output folder that would destroy something.
+
+    Args:
+        output: folder to be written; it may be missing or empty.
+        overwrite: a domain folder may be replaced.
+        inputs: files that must not be inside of it.
+
+    Raises:
+        DataError: the folder is in use, is no domain folder, or holds an input.
+    """
+    if output.exists() and not output.is_dir():
+        raise DataError(f"{output}: is a file; expected a folder to write to")
+    if not output.exists() or not any(output.iterdir()):
+        return
+    if not overwrite:
+        raise DataError(f"{output}: is not empty; choose another output, or replace it with --overwrite")
+    if not (output / DATALIST).is_file():
+        raise DataError(f"{output}: holds no {DATALIST}, so it is no domain folder and is not overwritten")
+    for file in inputs:
+        if file.resolve().is_relative_to(output.resolve()):
+            raise DataError(f"{file}: is an input inside of the output {output}; choose another output")
+
+
+@contextmanager
+def new_folder(output: Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``output`` that takes its place when the block ends without an exception.
+
+    A run that is killed leaves the old folder or the new one. (Where the file system cannot exchange two names in one
+    step, there is a moment with neither; :func:`finish_replacing` then puts the old one back.) When the block has been
+    left, all of it is on the disk: a power failure does not undo it.
+
+    Args:
+        output: folder to be written or replaced.
+
+    Yields:
+        The temporary folder, empty. It is deleted if the block fails.
+
+    Raises:
+        StorageError: the disk is full, read-only or the like, whatever error the block made of it.
+    """
+    output = output.resolve()
+    make_folder(output.parent)
+    with storage_errors(output, output):
+        partial, lock = _make_partial(output)
+    unwanted: Path | None = partial
+    try:
+        with storage_errors(output, partial):
+            yield partial
+            _sync_tree(partial)
+            unwanted = _take_place(partial, output)
+            sync(output.parent)
+    finally:
+        if unwanted is not None:
+            shutil.rmtree(unwanted, ignore_errors=True)
+        os.close(lock)
+
+
+def finish_replacing(output: Path) -> None:
+    """Finish what runs of :func:`new_folder` left that were killed, before anything else is asked of the folder.
+
+    Args:
+        output: folder to be written. If it is missing and an old one was moved out of the way, that is put back.
+            What else they left is deleted.
+
+    Raises:
+        StorageError: it cannot be put back.
+    """
+    output = output.resolve()
+    ours = re.compile(rf"\.{re.escape(output.name)}\.\d+-\d+\.(partial|replaced)")
+    names = sorted(path for path in output.parent.glob(".*") if ours.fullmatch(path.name))
+    for path in names:
+        with abandoned(path) as gone, storage_errors(output, path):
+            if gone and path.name.endswith(".replaced") and not output.exists():
+                path.rename(output)
+                sync(output.parent)
+            elif gone:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _make_partial(output: Path) -> tuple[Path, int]:
+    """Make and lock an empty folder; returns its name and descriptor."""
+    for partial in temporary_names(output):
+        try:
+            partial.mkdir()
+            opened = os.open(partial, os.O_RDONLY)
+        except (FileExistsError, FileNotFoundError):  # taken, or taken for abandoned and deleted meanwhile
+            continue
+        if hold(partial, opened):
+            return partial, opened
+        os.close(opened)
+    raise AssertionError("there is always another name")
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        sync(path)
+    sync(folder)
+
+
+def _take_place(partial: Path, output: Path) -> Path | None:
+    """Give ``partial`` the name ``output``; returns the name that what was there has now."""
+    try:
+        old = os.open(output, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        partial.rename(output)
+        return None
+    try:
+        with suppress(OSError):  # held, so that no other run takes the old folder for abandoned
+            fcntl.flock(old, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _exchange(partial, output):
+            return partial
+        replaced = next(name for name in temporary_names(output, "replaced") if not name.exists())
+        output.rename(replaced)
+        try:
+            partial.rename(output)
+        except OSError:
+            replaced.rename(output)
+            raise
+        return replaced
+    finally:
+        os.close(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step; False where the system or the file system cannot."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:
+        return False
+    if renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+        return False
+    raise OSError(number, os.strerror(number), str(one), None, str(other))

@@ -1,0 +1,156 @@
+"""What an inference runs over, and how the files are called that it writes."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bundle.data.domain_folder import DATALIST, load_domain
+from bundle.data.image_files import SUFFIXES, read_section_header, stem
+from bundle.data.input_files import find_sources
+from bundle.data.points import Clicks, check_inside, read_points
+from bundle.errors import DataError
+from bundle.keys import IMAGE, POINT_LABELS, POINTS
+
+RESULTS = ("mask", "density", "instances")
+"""The files that are written for each image."""
+
+logger = logging.getLogger(__name__)
+
+
+def result_path(image: str | Path, result: str, output_dir: str | Path) -> Path:
+    """Name the file of a result: ``<output_dir>/<stem of the image>_<result><suffix of the image>``.
+
+    Args:
+        image: path of the image.
+        result: one of `RESULTS`.
+        output_dir: folder of the results.
+
+    Returns:
+        The path. For an MHD image it ends in ``.mha``, the same format in one file rather than two.
+    """
+    suffix = Path(image).name[len(stem(image)) :].lower()
+    return Path(output_dir) / f"{stem(image)}_{result}{'.mha' if suffix == '.mhd' else suffix}"
+
+
+def inference_items(
+    path: str | Path,
+    output_dir: str | Path,
+    split: str = "test",
+    points: str | Path | None = None,
+    foreground: Sequence[Sequence[float]] = (),
+    background: Sequence[Sequence[float]] = (),
+    resume: bool = False,
+) -> list[dict[str, Any]]:
+    """List the images to segment, after every check that can be made without reading pixels.
+
+    Args:
+        path: one image, a folder of images (without its subfolders), or a domain folder or its ``datalist.json``.
+        output_dir: folder of the results.
+        split: ``training``, ``validation`` or ``test``; only a domain folder has them.
+        points: points file, see :func:`bundle.data.points.read_points`; one that does not exist is looked for in the
+            domain folder. None for no clicks.
+        foreground: (x, y) in pixels of further foreground clicks, for a single image.
+        background: the same for background clicks.
+        resume: leave out the images whose results all exist, whatever settings made them.
+
+    Returns:
+        A dictionary for each image: ``image`` (absolute path), ``points`` ([x, y] in pixels, integers),
+        ``point_labels`` (1 foreground, 0 background). Empty only when there is nothing left to resume.
+
+    Raises:
+        DataError: something is missing or malformed, an image is no single gray section, a click lies outside of its
+            image, or a result would take the place of another one or of an input.
+    """
+    path = Path(path).absolute()
+    items = _domain_items(path, split, points) if _domain_folder(path) else _image_items(path, points)
+    _add_clicks(items, Clicks(*_given_clicks(foreground, background)))
+    for item in items:
+        _check_section(item)
+    images = [item[IMAGE] for item in items]
+    _check_results(images, Path(output_dir).absolute())
+    return _unfinished(items, output_dir) if resume else items
+
+
+def _domain_folder(path: Path) -> Path | None:
+    folder = path.parent if path.name == DATALIST else path
+    return folder if (folder / DATALIST).is_file() else None
+
+
+def _domain_items(path: Path, split: str, points: str | Path | None) -> list[dict[str, Any]]:
+    folder = _domain_folder(path) or path
+    found = Path(points).absolute() if points is not None and Path(points).is_file() else points
+    items = load_domain(folder, split, found, labels=False)
+    return [{key: item[key] for key in (IMAGE, POINTS, POINT_LABELS)} for item in items]
+
+
+def _image_items(path: Path, points: str | Path | None) -> list[dict[str, Any]]:
+    if not path.exists():
+        raise DataError(
+            f"{path}: no such file or folder; dataset_dir is an image ({', '.join(SUFFIXES)}), a folder of images, or "
+            f"a domain folder with its {DATALIST}"
+        )
+    images = [str(source.image) for source in find_sources([path])]
+    clicks = {} if points is None else read_points(points, images).clicks
+    found = [clicks.get(image, Clicks([], [])) for image in images]
+    return [{IMAGE: image, POINTS: c.points, POINT_LABELS: c.labels} for image, c in zip(images, found, strict=True)]
+
+
+def _given_clicks(foreground: Any, background: Any) -> tuple[list[list[int]], list[int]]:
+    points = [_pixel(point, name) for name, given in _named(foreground, background) for point in given]
+    return points, [1] * len(foreground or ()) + [0] * len(background or ())
+
+
+def _named(foreground: Any, background: Any) -> Iterable[tuple[str, Sequence[Any]]]:
+    for name, given in (("foreground", foreground), ("background", background)):
+        if not isinstance(given or (), list | tuple):
+            raise DataError(f"{name} is {given!r}; expected a list of clicks [[x, y], ...]")
+        yield name, given or ()
+
+
+def _pixel(point: Any, name: str) -> list[int]:
+    try:
+        x, y = (math.floor(float(number)) for number in point)
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(f"{name} click {point!r}; expected [x, y] in pixels, so [[x, y], ...] for the list") from None
+    return [x, y]
+
+
+def _add_clicks(items: list[dict[str, Any]], clicks: Clicks) -> None:
+    if clicks.points and len(items) != 1:
+        raise DataError(
+            f"foreground and background are clicks in a single image, but there are {len(items)}; give a points file"
+        )
+    for item in items:
+        item[POINTS] = item[POINTS] + clicks.points
+        item[POINT_LABELS] = item[POINT_LABELS] + clicks.labels
+
+
+def _check_section(item: dict[str, Any]) -> None:
+    image, header = item[IMAGE], read_section_header(item[IMAGE])
+    check_inside("points", image, item[POINTS], header.size)
+
+
+def _check_results(images: Sequence[str], output_dir: Path) -> None:
+    if output_dir.exists() and not output_dir.is_dir():
+        raise DataError(f"{output_dir}: is a file; output_dir is a folder")
+    by_stem: dict[str, str] = {}
+    for image in images:
+        # folded: on some file systems A_mask.png and a_mask.png are one file
+        other = by_stem.setdefault(stem(image).casefold(), image)
+        if other != image:
+            raise DataError(
+                f"{image}: has the same stem as {other}, and results are named by it. Rename one, or segment them "
+                "one by one into different output_dirs"
+            )
+        if Path(image).parent.resolve() == output_dir.resolve():
+            raise DataError(f"{output_dir}: holds the image {Path(image).name}; choose an output_dir without inputs")
+
+
+def _unfinished(items: list[dict[str, Any]], output_dir: str | Path) -> list[dict[str, Any]]:
+    left = [item for item in items if not all(result_path(item[IMAGE], r, output_dir).is_file() for r in RESULTS)]
+    logger.info("%d of %d images have results in %s and are left out", len(items) - len(left), len(items), output_dir)
+    return left

@@ -1,0 +1,211 @@
+"""From images to questions: candidates on disk, and in the store the regions worth asking about."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.data import Dataset
+from torch import nn
+from tqdm import tqdm
+
+from bundle import keys as K
+from bundle.atomic.file import make_folder
+from bundle.data.image_files import stem
+from bundle.errors import DataError
+from bundle.networks.promptable_segmenter import PromptableSegmenter
+from bundle.preferences.candidates.files import (
+    CandidateSet,
+    file_sha256,
+    mask_sha256,
+    read_candidates,
+    write_candidates,
+)
+from bundle.preferences.candidates.maker import CandidateMaker, diversity
+from bundle.preferences.questions.priorities import choose_by_budget, priorities
+from bundle.preferences.questions.regions import region_box, split_regions
+from bundle.preferences.store.judgement_store import Candidate, JudgementStore, Question
+
+logger = logging.getLogger(__name__)
+
+
+class Questionnaire:
+    """Candidates of a set of images, and the questions that a budget allows.
+
+    Args:
+        dataset: items with ``image`` (3,X,Y), the given clicks in it; its ``data`` tells their paths.
+        maker: of candidates.
+        folder: where candidate files go, one an image.
+        regions: how an image is split, see :mod:`bundle.preferences.questions.regions`.
+        strategy: which regions are asked first, see :mod:`bundle.preferences.questions.priorities`.
+        budget: share of the regions with enough disagreement that are asked about, in (0,1].
+        min_disputed: a region is asked about when its candidates disagree on at least so many pixels.
+        seed: of the strategy ``random``.
+
+    Raises:
+        ValueError: ``regions``, ``strategy``, ``budget`` or ``min_disputed`` cannot be.
+        DataError: two images have one name.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        maker: CandidateMaker,
+        folder: str | Path,
+        regions: str,
+        strategy: str = "disagreement",
+        budget: float = 1.0,
+        min_disputed: int = 4,
+        seed: int = 0,
+    ) -> None:
+        self.dataset = dataset
+        self.maker = maker
+        self.folder = Path(folder)
+        self.regions = regions
+        self.strategy = strategy
+        self.budget = budget
+        self.min_disputed = min_disputed
+        self.seed = seed
+        # On one pixel without dispute, so that a bad setting is refused before candidates are made.
+        pixel = np.zeros((2, 1, 1), dtype=bool)
+        priorities(strategy, pixel, pixel[0], split_regions(regions, pixel), min_disputed=min_disputed)
+        choose_by_budget([], budget)
+        names = [stem(path) for path in self.images]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise DataError(f"{self.folder}: candidates are named by their image, and two are called {twice}")
+
+    @property
+    def images(self) -> list[str]:
+        """Paths of the images."""
+        return [str(item[K.IMAGE]) for item in self.dataset.data]
+
+    def make_candidates(
+        self, networks: Mapping[str, PromptableSegmenter], folder: Path | None = None, others: str = "warn"
+    ) -> list[Path]:
+        """Write the candidates of every image that has none yet, so a run that is killed goes on where it was.
+
+        Args:
+            networks: see :class:`CandidateMaker`.
+            folder: other than the usual one.
+            others: what becomes of candidates that another network made, or this one before it learnt: ``keep``,
+                ``warn`` (keep and log a warning) or ``replace``.
+
+        Returns:
+            The files, in the order of the images.
+
+        Raises:
+            DataError: an image changed since its candidates were made.
+        """
+        folder = folder or self.folder
+        make_folder(folder)
+        files = [folder / f"{stem(path)}.npz" for path in self.images]
+        model, missing, strange = state_sha256(next(iter(networks.values()))), [], []
+        for i, (file, image) in enumerate(zip(files, self.images, strict=True)):
+            if not file.is_file():
+                missing.append(i)
+                continue
+            there = read_candidates(file)
+            if there.image_sha256 != file_sha256(image):
+                raise DataError(f"{file}: {image} changed since these candidates were made; delete the file")
+            if there.model != model:
+                strange.append(i)
+        if others == "replace":
+            missing = sorted(missing + strange)
+        elif others == "warn" and strange:
+            logger.warning(
+                "%d candidate files in %s are of another network and are used as they are; for new ones delete them or "
+                "set candidates_dir",
+                len(strange),
+                folder,
+            )
+        for i in tqdm(missing, desc="candidates", disable=not missing):
+            self._make(i, networks, model, files[i])
+        if missing:
+            spread = [diversity(read_candidates(file).masks) for file in files]
+            logger.info(
+                "made candidates of %d images in %s, mean Jaccard distance %.2f",
+                len(missing),
+                folder,
+                sum(spread) / len(spread),
+            )
+        return files
+
+    def _make(self, i: int, networks: Mapping[str, PromptableSegmenter], model: str, file: Path) -> None:
+        path, device = self.images[i], next(next(iter(networks.values())).parameters()).device
+        image = torch.as_tensor(self.dataset[i][K.IMAGE]).to(device)
+        masks, made, probability = self.maker(networks, image, key=file.stem)
+        write_candidates(file, CandidateSet(path, file_sha256(path), masks, made, probability, model))
+
+    def questions(self, files: Sequence[Path]) -> list[Question]:
+        """The questions within the budget, the most urgent first.
+
+        Args:
+            files: of candidates.
+        """
+        found = [question for file in files for question in self._questions_of(file)]
+        if not found:
+            return []
+        chosen = choose_by_budget([question.priority for question in found], self.budget)
+        return sorted((found[i] for i in chosen), key=lambda question: -question.priority)
+
+    def _questions_of(self, file: Path) -> list[Question]:
+        made = read_candidates(file)
+        region_map = split_regions(self.regions, made.masks)
+        urgent = priorities(
+            self.strategy,
+            made.masks,
+            made.probability,
+            region_map,
+            seed=self.seed,
+            key=file.stem,
+            min_disputed=self.min_disputed,
+        )
+        candidates = tuple(Candidate(how, mask_sha256(mask)) for how, mask in zip(made.made, made.masks, strict=True))
+        return [
+            Question(
+                image=made.image,
+                image_sha256=made.image_sha256,
+                candidates_file=str(file.absolute()),
+                candidates=candidates,
+                regions=self.regions,
+                index=index,
+                box=region_box(region_map == index),
+                model=made.model,
+                priority=priority,
+            )
+            for index, priority in urgent.items()
+        ]
+
+    def open(self, networks: Mapping[str, PromptableSegmenter], store: str | Path) -> None:
+        """Make candidates and open the questions for whoever judges them.
+
+        Args:
+            networks: see :class:`CandidateMaker`.
+            store: file of the store.
+        """
+        questions = self.questions(self.make_candidates(networks))
+        make_folder(Path(store).parent)
+        with JudgementStore(store) as judgements:
+            new = judgements.open_questions(questions)
+        logger.info("%d questions in %s, %d of them new", len(questions), store, new)
+
+
+def state_sha256(network: nn.Module) -> str:
+    """Fingerprint of a network's weights.
+
+    Args:
+        network: any.
+
+    Returns:
+        SHA-256 over names and values, hexadecimal.
+    """
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,77 @@
+"""How an image is split into the regions that are asked about."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from bundle.preferences.store.records import REGIONS
+
+EIGHT = np.ones((3, 3), dtype=bool)
+
+
+def split_regions(regions: str, candidates: np.ndarray) -> np.ndarray:
+    """Split an image; the same text and candidates always give the same regions.
+
+    Args:
+        regions: ``image``: one region. ``grid:32``: squares of 32 pixels, smaller at the right and lower border,
+            numbered row by row. ``components:3``: the connected components of the pixels on which the candidates
+            disagree, where pixels count as connected with up to 3 others between them (along the axis on which they
+            are further apart).
+        candidates: (K,X,Y) bool.
+
+    Returns:
+        (X,Y) int32, the number of the region that holds a pixel, from 0; -1 for none.
+
+    Raises:
+        ValueError: when ``regions`` is none of these.
+    """
+    if not REGIONS.fullmatch(regions):
+        raise ValueError(
+            f"regions is {regions!r}: expected image, grid:SIZE with a SIZE of at least 1 pixel, or components:GAP "
+            "with a GAP of at least 0 pixels, such as grid:32 or components:3"
+        )
+    kind, _, number = regions.partition(":")
+    width, height = candidates.shape[1:]
+    if kind == "image":
+        return np.zeros((width, height), np.int32)
+    if kind == "grid":
+        size = int(number)
+        columns, rows = np.arange(width) // size, np.arange(height) // size
+        return (columns[:, None] + rows[None] * -(-width // size)).astype(np.int32)
+    gap = min(int(number), max(width, height))  # a larger one changes nothing, and would take memory for its size
+    # Squares of gap + 1 pixels, put on two pixels, touch if and only if at most gap pixels lie between the two.
+    apart = disputed(candidates)
+    reached = ndimage.maximum_filter(apart, size=gap + 1, mode="constant")
+    labels, _ = ndimage.label(reached, structure=EIGHT)
+    return np.where(apart, labels - 1, -1).astype(np.int32)
+
+
+def disputed(candidates: np.ndarray) -> np.ndarray:
+    """Find where the candidates do not all agree.
+
+    Args:
+        candidates: (K,X,Y) bool.
+
+    Returns:
+        (X,Y) bool.
+    """
+    return np.logical_and(candidates.any(axis=0), ~candidates.all(axis=0))
+
+
+def region_box(region: np.ndarray) -> tuple[int, int, int, int]:
+    """Return the smallest box around a region.
+
+    Args:
+        region: (X,Y) bool.
+
+    Returns:
+        (x0, y0, x1, y1) in pixels, half open.
+
+    Raises:
+        ValueError: when the region has no pixel.
+    """
+    x, y = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
+    if len(x) == 0:
+        raise ValueError("a region without pixels has no box; take a region number that the split has")
+    return int(x[0]), int(y[0]), int(x[-1]) + 1, int(y[-1]) + 1

@@ -1,0 +1,7 @@
+"""What of the teacher to believe: pseudo labels, exemplars, mixing (Prompt-DAS, stage 1)."""
+
+from .exemplars import ExemplarBank
+from .mixing import RandMix
+from .pseudo_labels import PseudoLabeler, PseudoLabels, density_peaks
+
+__all__ = ["ExemplarBank", "PseudoLabeler", "PseudoLabels", "RandMix", "density_peaks"]

@@ -1,0 +1,72 @@
+"""The rows of a comparison that learn from preferences, and what their annotators gave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bundle.preferences.store.judgement_store import JudgementStore
+
+NOISE = (0.1, 0.2, 0.3)
+
+
+@dataclass(frozen=True)
+class PreferenceRow:
+    """Stage 2 from the network of another row, with the clicks that this one had.
+
+    Attributes:
+        start: the other row.
+        method: of configs/prefer.json.
+        budget: share of the regions that are asked about; None for all.
+        noise: probability that the oracle errs.
+    """
+
+    start: str
+    method: str
+    budget: float | None = None
+    noise: float = 0.0
+
+    @property
+    def annotator(self) -> str:
+        """Contours for UPO, else the labels, in the place of a person."""
+        return "evolution" if self.method == "upo" else "oracle"
+
+
+PREFERENCES = {
+    "wda_15+image_dpo": PreferenceRow("wda_15", "image_dpo"),
+    "wda_15+upo": PreferenceRow("wda_15", "upo"),
+    "wda_15+slpo_15": PreferenceRow("wda_15", "slpo", budget=0.15),
+    "wda_15+lpo": PreferenceRow("wda_15", "lpo"),
+}
+
+STUDY = {
+    "source_only+image_dpo": PreferenceRow("source_only", "image_dpo"),
+    "source_only+lpo": PreferenceRow("source_only", "lpo"),
+    **{f"wda_15+lpo@{noise:g}": PreferenceRow("wda_15", "lpo", noise=noise) for noise in NOISE},
+}
+"""Preferences alone, without adaptation before; and annotators that err."""
+
+
+def in_order(rows: tuple[str, ...], preferences: dict[str, PreferenceRow]) -> tuple[str, ...]:
+    """All rows of a table, each that learns from preferences behind the one it starts from."""
+    return tuple(
+        name for row in rows for name in (row, *(name for name, given in preferences.items() if given.start == row))
+    )
+
+
+def read_cost(store: Path) -> dict[str, float]:
+    """What the annotator of a row gave.
+
+    Args:
+        store: its store of judgements.
+
+    Returns:
+        ``judgements``, the number of answers other than ``skip``, and ``annotation_seconds``, the time that all answers
+        take a person.
+    """
+    with JudgementStore(store, create=False) as judgements:
+        answers = judgements.judgements()
+    return {
+        "judgements": sum(answer.answer != "skip" for answer in answers),
+        "annotation_seconds": round(sum(answer.seconds for answer in answers), 1),
+    }

@@ -1,0 +1,170 @@
+import numpy as np
+import pytest
+import torch
+
+from bundle.inferers import PromptedSlidingWindowInferer
+from bundle.preferences.candidates.maker import CURRENT, CandidateMaker, diversity, jaccard_distances, most_different
+from tests.networks.tiny import tiny_segmenter
+
+SHAPE = (40, 24)  # more than a window, and not square
+
+
+def maker(**changes) -> CandidateMaker:
+    settings = {"thresholds": (0.4, 0.6), "brightness": (-0.8, 0.8), "gamma": (0.6,), "zoom": (0.75,)}
+    inferer = PromptedSlidingWindowInferer([24, 24], overlap=0.25, max_points=6)
+    return CandidateMaker(inferer, **{"count": 5, "peak_threshold": 9.0, **settings, **changes})
+
+
+def prompted(seed: int = 0) -> torch.Tensor:
+    """An image with four clicks."""
+    image = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(seed))
+    image[1:] = 0
+    image[1, 3, 5] = image[1, 30, 20] = image[1, 12, 12] = image[2, 20, 4] = 1
+    return image
+
+
+@pytest.fixture(scope="module")
+def networks() -> dict:
+    """Random weights whose masks are neither empty nor full."""
+    found = {"policy": tiny_segmenter(0), "reference": tiny_segmenter(1)}
+    with torch.no_grad():
+        for network in found.values():
+            image = prompted()[None]
+            image[:, 1:] = 0
+            network.mask_decoder.mask_bias.bias.sub_(maker().inferer(image, network)[:, 0].median())
+    return found
+
+
+@pytest.fixture(scope="module")
+def made(networks):
+    return maker()(networks, prompted(), key="a")
+
+
+@torch.no_grad()
+def ways(maker_: CandidateMaker, networks: dict, image: torch.Tensor) -> list[str]:
+    return [name for name, _, _ in maker_.variants(networks, image[None], "a")]
+
+
+def test_the_first_is_the_mask_that_the_network_gives_without_clicks(networks, made) -> None:
+    masks, names, probability = made
+    image = prompted()[None]
+    image[:, 1:] = 0
+    with torch.no_grad():
+        expected = maker().inferer(image, networks["policy"])[0, 0].sigmoid().numpy()
+    np.testing.assert_allclose(probability, expected, atol=1e-6)
+    np.testing.assert_array_equal(masks[0], expected > 0.5)
+    assert names[0] == CURRENT
+    assert probability.dtype == np.float32
+
+
+def test_they_differ(made) -> None:
+    masks, names, _ = made
+    assert masks.dtype == bool and masks.shape == (5, *SHAPE)
+    assert len(set(names)) == len(names) == 5
+    distances = jaccard_distances(masks)
+    assert distances[~np.eye(5, dtype=bool)].min() > 0.01
+
+
+def test_all_ways_of_making_them(networks) -> None:
+    # At this threshold and radius the highest density of the image is a peak, whatever it is.
+    all_ways = maker(count=30, min_distance=0.0, peak_threshold=-9.0, peak_radius=40)
+    names = ways(all_ways, networks, prompted())
+    assert names == [
+        CURRENT,
+        "threshold 0.4",
+        "threshold 0.6",
+        "brightness -0.8",
+        "brightness +0.8",
+        "gamma 0.6",
+        "noise 0.3",
+        "given clicks",
+        "half of the given clicks",
+        "clicks at density peaks",
+        "zoom 0.75",
+        "dropout 0.2",
+        "mean of four turns",
+        "reference",
+    ]
+    chosen = all_ways(networks, prompted(), key="a")[1]
+    assert {"given clicks", "dropout 0.2", "noise 0.3", "evolved contour", "reference"} <= set(chosen)
+    assert set(chosen) <= {*names, "evolved contour"}
+
+
+def test_without_clicks_no_variant_needs_them(networks) -> None:
+    image = prompted()
+    image[1:] = 0
+    assert not [name for name in ways(maker(), networks, image) if "click" in name]
+
+
+def test_one_key_gives_the_same_masks_and_another_gives_others(networks, made) -> None:
+    torch.manual_seed(99)  # the global random numbers have no say
+    again = maker()(networks, prompted(), key="a")
+    np.testing.assert_array_equal(again[0], made[0])
+    assert again[1] == made[1]
+    random = {"thresholds": (), "brightness": (), "gamma": (), "zoom": (), "turns": False, "contour_reach": 0}
+    one, other = (maker(**random)(networks, prompted(), key=key)[0] for key in "ab")
+    assert one.shape != other.shape or (one != other).any()
+
+
+def test_copies_are_never_chosen(networks) -> None:
+    """Of a network and its copy, with nothing else to vary, one mask is left."""
+    still = {"thresholds": (), "brightness": (), "gamma": (), "zoom": (), "noise": 0, "dropout": 0}
+    image = prompted()
+    image[1:] = 0
+    masks, names, _ = maker(**still, turns=False, contour_reach=0, min_distance=0.0)(
+        {"policy": networks["policy"], "copy": networks["policy"]}, image
+    )
+    assert (len(masks), names) == (1, [CURRENT])
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_networks_are_asked_in_evaluation_mode_and_left_in_theirs(networks, mode) -> None:
+    seen = []
+    policy, reference = networks.values()
+    policy.train(mode)
+    reference.train(not mode)
+    handles = [
+        network.image_encoder.register_forward_hook(lambda module, *_: seen.append(module.training))
+        for network in networks.values()
+    ]
+    maker(contour_reach=0)(networks, prompted())
+    for handle in handles:
+        handle.remove()
+    assert not any(seen) and len(seen) > 10
+    assert (policy.training, reference.training) == (mode, not mode)
+
+
+def test_mode_is_restored_after_a_failure(networks) -> None:
+    policy = networks["policy"].train()
+    with pytest.raises(ValueError, match="clicks fall in one window"):
+        crowded = prompted()
+        crowded[1] = 1
+        maker()(networks, crowded)
+    assert policy.training
+    policy.eval()
+
+
+def test_distances_by_hand() -> None:
+    masks = np.array([[[1, 1, 0, 0]], [[0, 1, 1, 0]], [[0, 0, 0, 0]]], dtype=bool)
+    expected = [[0, 2 / 3, 1], [2 / 3, 0, 1], [1, 1, 0]]
+    np.testing.assert_allclose(jaccard_distances(masks), expected, atol=1e-6)
+    assert diversity(masks) == pytest.approx((2 / 3 + 1 + 1) / 3)
+    assert diversity(masks[:1]) == diversity(masks[[0, 0]]) == diversity(masks[[2, 2]]) == 0
+
+
+def test_each_is_the_farthest_from_those_chosen() -> None:
+    row = np.arange(10)
+    masks = np.stack([row < n for n in (5, 5, 6, 10, 1)])[:, None]
+    # From the first: 0, 0, 1/6, 1/2, 4/5; then the one with 10 is 1/2 from the first and 9/10 from the last.
+    assert most_different(masks, 3) == [0, 4, 3]
+    assert most_different(masks, 9) == [0, 4, 3, 2]
+    assert most_different(masks, 9, min_distance=0.2) == [0, 4, 3]
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [({"count": 1}, "at least 2, got 1"), ({"thresholds": (0.3, 1.0)}, r"in \(0, 1\), got \[0.3, 1.0\]")],
+)
+def test_settings_that_cannot_be(setting, text) -> None:
+    with pytest.raises(ValueError, match=text):
+        maker(**setting)

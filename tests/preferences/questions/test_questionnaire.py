@@ -1,0 +1,144 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bundle import keys as K
+from bundle.errors import DataError
+from bundle.preferences.candidates.files import read_candidates
+from bundle.preferences.questions.questionnaire import Questionnaire, state_sha256
+from bundle.preferences.store.judgement_store import JudgementStore
+from tests.preferences.hand_made import BLOCK, COUNT, REGIONS, HandMade, candidates_of, dataset, truth_of
+
+NETWORKS = {"policy": nn.Linear(1, 1)}
+
+
+def questionnaire(tmp_path: Path, maker: HandMade | None = None, **changes) -> Questionnaire:
+    settings = {"folder": tmp_path / "candidates", "regions": REGIONS, "strategy": "random"}
+    return Questionnaire(dataset(tmp_path), maker or HandMade(), **{**settings, **changes})
+
+
+def test_candidates_of_every_image_are_written(tmp_path) -> None:
+    asks = questionnaire(tmp_path)
+    files = asks.make_candidates(NETWORKS)
+    assert files == [tmp_path / "candidates" / f"{name}.npz" for name in ("a.npy", "b.npy")]
+    for file, item in zip(files, asks.dataset.data, strict=True):
+        made = read_candidates(file)
+        assert made.image == item[K.IMAGE]
+        assert made.model == state_sha256(NETWORKS["policy"])
+        np.testing.assert_array_equal(made.masks, candidates_of(truth_of(np.load(item[K.IMAGE]))))
+
+
+def test_what_is_there_is_not_made_again(tmp_path) -> None:
+    maker = HandMade()
+    asks = questionnaire(tmp_path, maker)
+    a, b = asks.make_candidates(NETWORKS)
+    before = a.read_bytes()
+    b.unlink()
+    assert asks.make_candidates({"policy": nn.Linear(1, 1)}) == [a, b]
+    assert [name for name, _ in maker.made] == ["a.npy", "b.npy", "b.npy"]
+    assert a.read_bytes() == before
+
+
+def test_candidates_of_another_network_are_told_apart(tmp_path, caplog) -> None:
+    asks = questionnaire(tmp_path)
+    with caplog.at_level("INFO"):
+        asks.make_candidates(NETWORKS)
+        asks.make_candidates(NETWORKS)
+        assert "another network" not in caplog.text
+        asks.make_candidates({"policy": nn.Linear(1, 1)})
+    assert f"2 candidate files in {asks.folder} are of another network" in caplog.text
+
+
+def test_another_folder_for_another_round(tmp_path) -> None:
+    asks = questionnaire(tmp_path)
+    files = asks.make_candidates(NETWORKS, tmp_path / "candidates" / "round_1")
+    assert [file.parent.name for file in files] == ["round_1"] * 2
+    assert {question.candidates_file for question in asks.questions(files)} == set(map(str, files))
+
+
+def test_an_image_that_changed_since(tmp_path) -> None:
+    asks = questionnaire(tmp_path)
+    asks.make_candidates(NETWORKS)
+    np.save(asks.images[1], np.zeros((24, 16), np.float32))
+    with pytest.raises(DataError, match=r"b\.npy\.npz: .*b\.npy changed since these candidates were made; delete"):
+        asks.make_candidates(NETWORKS)
+
+
+def test_a_question_for_each_region(tmp_path) -> None:
+    asks = questionnaire(tmp_path)
+    found = asks.questions(asks.make_candidates(NETWORKS))
+    assert {(q.image, q.index) for q in found} == {(image, i) for image in asks.images for i in range(COUNT)}
+    assert len({q.id for q in found}) == 2 * COUNT
+    for q in found:
+        x, y = np.nonzero(q.index == BLOCK)
+        assert q.box == (x.min(), y.min(), x.max() + 1, y.max() + 1)
+        assert [c.made for c in q.candidates] == ["as it is", "b", "c"]
+        assert tuple(c.sha256 for c in q.candidates) == read_candidates(q.candidates_file).sha256
+
+
+def test_the_most_urgent_come_first_and_a_budget_keeps_those(tmp_path) -> None:
+    asks = questionnaire(tmp_path)
+    files = asks.make_candidates(NETWORKS)
+    everything = asks.questions(files)
+    assert len({q.priority for q in everything}) == len(everything)
+    assert everything == sorted(everything, key=lambda q: -q.priority)
+    for budget, count in ((0.15, 2), (0.25, 3), (0.01, 1)):  # ceil of a share of 12
+        asks.budget = budget
+        assert asks.questions(files) == everything[:count]
+
+
+def test_random_order_is_the_seeds(tmp_path) -> None:
+    orders = []
+    for seed in (0, 0, 1):
+        asks = questionnaire(tmp_path, seed=seed)
+        orders.append([q.id for q in asks.questions(asks.make_candidates(NETWORKS))])
+    assert orders[0] == orders[1] != orders[2]
+    assert set(orders[0]) == set(orders[2])
+
+
+def test_regions_without_enough_dispute_are_not_asked_about(tmp_path) -> None:
+    asks = questionnaire(tmp_path, min_disputed=65)  # a region has 64 pixels
+    assert asks.questions(asks.make_candidates(NETWORKS)) == []
+
+
+def test_questions_are_opened_once(tmp_path) -> None:
+    asks = questionnaire(tmp_path, budget=0.5)
+    for _ in range(2):
+        asks.open(NETWORKS, tmp_path / "store.sqlite")
+    with JudgementStore(tmp_path / "store.sqlite") as store:
+        assert {q.id for q in store.questions()} == {q.id for q in asks.questions(asks.make_candidates(NETWORKS))}
+        assert len(store.questions()) == COUNT
+
+
+def test_two_images_of_one_name(tmp_path) -> None:
+    images = dataset(tmp_path)
+    images.data[1] = {**images.data[1], K.IMAGE: str(tmp_path / "other" / "a.npy")}
+    with pytest.raises(DataError, match=r"two are called a\.npy"):
+        Questionnaire(images, HandMade(), tmp_path, REGIONS)
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ({"regions": "squares"}, "regions is 'squares'"),
+        ({"strategy": "best"}, "strategy is 'best'"),
+        ({"budget": 0}, "budget is 0"),
+        ({"budget": 15}, "budget is 15"),
+        ({"min_disputed": 0}, "min_disputed is 0"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_before_candidates_are_made(tmp_path, setting, text) -> None:
+    with pytest.raises(ValueError, match=text):
+        questionnaire(tmp_path, **setting)
+
+
+def test_fingerprint_is_of_names_values_and_nothing_else() -> None:
+    torch.manual_seed(0)
+    one, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    assert state_sha256(one) != state_sha256(other)
+    other.load_state_dict(one.state_dict())
+    assert state_sha256(one) == state_sha256(other)
+    assert state_sha256(nn.Sequential(one)) != state_sha256(one)

@@ -1,0 +1,276 @@
+import math
+
+import pytest
+import torch
+
+from bundle.self_training import PseudoLabeler, PseudoLabels, density_peaks
+from bundle.self_training.pseudo_labels import discs, draw_density, flood
+
+SIZE = (32, 48)
+BLOB = (slice(6, 14), slice(8, 18))
+OTHER = (slice(18, 26), slice(28, 40))
+AT_BORDER = (slice(24, 32), slice(0, 9))
+
+
+def plane(background: float = 0.0) -> torch.Tensor:
+    return torch.full((1, 1, *SIZE), background)
+
+
+def marks(*points: tuple[int, int]) -> torch.Tensor:
+    """(1,1,H,W), 1 at points (x, y)."""
+    out = plane()
+    for x, y in points:
+        out[0, 0, x, y] = 1
+    return out
+
+
+def probability(*areas: tuple[tuple[slice, slice], float]) -> torch.Tensor:
+    """Confident background, and areas of given probability."""
+    p = plane(0.05)
+    for (xs, ys), value in areas:
+        p[0, 0, xs, ys] = value
+    return p
+
+
+def label(
+    p: torch.Tensor,
+    foreground: tuple[tuple[int, int], ...] = (),
+    background: tuple[tuple[int, int], ...] = (),
+    estimated: tuple[tuple[int, int], ...] = (),
+    complete: bool = False,
+    doubtful: tuple[tuple[slice, slice], ...] = (),
+    density: torch.Tensor | None = None,
+    **settings,
+) -> PseudoLabels:
+    pred = torch.cat((p.logit(), plane(0.25) if density is None else density), dim=1)
+    given = torch.cat((marks(*foreground), marks(*background)), dim=1)
+    clicks = torch.cat((marks(*foreground, *estimated), marks(*background)), dim=1)
+    return PseudoLabeler(**settings)(pred, given, clicks, torch.tensor([complete]), area(*doubtful))
+
+
+def area(*areas: tuple[slice, slice]) -> torch.Tensor:
+    return probability(*((a, 1.0) for a in areas)) == 1
+
+
+def test_flood_reaches_what_is_connected() -> None:
+    region = torch.tensor(
+        [
+            [1, 1, 0, 0, 1],
+            [0, 0, 1, 0, 1],  # reached over the corner
+            [0, 0, 0, 0, 1],
+            [1, 0, 0, 0, 0],
+        ]
+    ).bool()[None, None]
+    seeds = torch.zeros_like(region)
+    seeds[0, 0, 0, 0] = seeds[0, 0, 2, 1] = True  # the second is outside the region
+    expected = torch.tensor([[1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0] * 5, [0] * 5]).bool()[None, None]
+    assert torch.equal(flood(seeds, region), expected)
+
+
+def test_flood_follows_a_winding_path_to_its_end() -> None:
+    region = torch.zeros(1, 1, 31, 32, dtype=torch.bool)
+    region[:, :, ::2] = True  # lanes, joined at their ends in turn
+    region[0, 0, 1::4, -1] = region[0, 0, 3::4, 0] = True
+    seeds = torch.zeros_like(region)
+    seeds[0, 0, 0, 0] = True
+    assert torch.equal(flood(seeds, region), region)
+    region[0, 0, 29, -1] = False
+    assert flood(seeds, region)[0, 0].any(dim=1).nonzero().max() == 28
+
+
+def test_flood_stays_in_its_image() -> None:
+    region = torch.ones(2, 1, 1, 10, dtype=torch.bool)
+    seeds = torch.zeros_like(region)
+    seeds[0, 0, 0, 0] = True
+    assert flood(seeds, region).sum(dim=(1, 2, 3)).tolist() == [10, 0]
+
+
+def test_discs() -> None:
+    disc = discs(marks((3, 40)), 2)
+    assert disc.sum() == 13  # rows of 1, 3, 5, 3, 1
+    xs, ys = disc[0, 0].nonzero().unbind(1)
+    assert ((xs - 3) ** 2 + (ys - 40) ** 2).max() == 4
+
+
+def test_peaks_are_the_highest_of_their_neighbourhood() -> None:
+    density = plane(0.1)
+    density[0, 0, 5, 5] = 0.9
+    density[0, 0, 8, 9] = 0.8  # 4 away along one axis: suppressed
+    density[0, 0, 5, 20] = 0.7  # far enough
+    density[0, 0, 25, 40] = 0.5  # not above the threshold
+    density[0, 0, 31, 0] = 0.6  # in a corner
+    assert torch.equal(density_peaks(density, 0.5, 4), marks((5, 5), (5, 20), (31, 0)) > 0)
+    assert torch.equal(density_peaks(density, 0.4, 3), marks((5, 5), (8, 9), (5, 20), (25, 40), (31, 0)) > 0)
+
+
+def test_drawn_density_by_hand() -> None:
+    drawn = draw_density(marks((10, 30)), sigma=2.0)[0, 0]
+    assert drawn[10, 30] == 1
+    assert drawn[13, 30].item() == pytest.approx(math.exp(-9 / 8))
+    assert drawn[11, 28].item() == pytest.approx(math.exp(-5 / 8))
+    assert drawn[10, 30 + 7] == 0
+    assert draw_density(marks((10, 30), (10, 31), (11, 30)), 2.0).max() == 1
+
+
+def test_unclicked_prediction_is_taken_by_confidence() -> None:
+    sure, unsure = (BLOB, 0.9), (OTHER, 0.7)
+    doubtful_ground = (AT_BORDER, 0.25)
+    got = label(probability(sure, unsure, doubtful_ground), estimated=((9, 12), (20, 30)))
+    assert torch.equal(got.mask > 0, area(BLOB, OTHER))
+    assert torch.equal(got.weight > 0, ~area(OTHER, AT_BORDER))
+    assert torch.equal(got.predicted, got.mask)
+
+
+def test_confidence_bounds_what_counts() -> None:
+    p = probability((BLOB, 0.7))
+    for confidence, counts in ((0.65, True), (0.75, False)):
+        got = label(p, estimated=((9, 12),), confidence=confidence)
+        assert (got.weight[area(BLOB)] > 0).all().item() is counts
+        assert (got.weight[~area(BLOB)] == 1).all()
+
+
+def test_foreground_without_any_point_is_ignored() -> None:
+    got = label(probability((BLOB, 0.95), (OTHER, 0.95)), estimated=((9, 12),))
+    assert torch.equal(got.weight > 0, ~area(OTHER))
+
+
+def test_click_lowers_the_bar_for_what_hangs_on_it() -> None:
+    p = probability((BLOB, 0.4), (OTHER, 0.4))
+    without = label(p)
+    assert without.mask.sum() == 0
+    assert torch.equal(without.weight > 0, ~area(BLOB, OTHER))
+    got = label(p, foreground=((9, 12),))
+    assert torch.equal(got.mask > 0, area(BLOB))
+    assert torch.equal(got.weight > 0, ~area(OTHER))
+    assert got.predicted.sum() == 0
+
+
+def test_bar_is_not_lowered_to_the_ground() -> None:
+    got = label(probability((BLOB, 0.25)), foreground=((9, 12),), low_threshold=0.3, click_radius=1)
+    assert torch.equal(got.mask, discs(marks((9, 12)), 1).float())
+
+
+def test_click_at_an_instance_that_the_teacher_missed() -> None:
+    got = label(plane(0.05), foreground=((20, 40),), click_radius=2)
+    assert torch.equal(got.mask > 0, discs(marks((20, 40)), 2))
+    assert (got.weight == 1).all()
+    assert got.predicted.sum() == 0
+
+
+def test_background_click_removes_the_instance() -> None:
+    p = probability((BLOB, 0.95), (OTHER, 0.95))
+    got = label(p, background=((9, 12),), estimated=((20, 30), (10, 13)))
+    assert torch.equal(got.mask > 0, area(OTHER))
+    assert (got.weight == 1).all()
+    assert (got.density[area(BLOB)] == 0).all()
+    assert (got.density[area(OTHER)] == 0.25).all()
+
+
+def test_what_is_removed_counts_as_background_however_unsure_the_teacher() -> None:
+    p = probability((BLOB, 0.6), (OTHER, 0.4))
+    clicked = label(p, background=((9, 12),))
+    assert torch.equal(clicked.weight > 0, ~area(OTHER))
+    complete = label(p, foreground=((9, 12),), complete=True)
+    assert torch.equal(complete.mask > 0, area(BLOB))
+    assert (complete.weight == 1).all()
+
+
+def test_doubt_removes_an_instance_unless_it_was_clicked() -> None:
+    p = probability((BLOB, 0.95), (OTHER, 0.95))
+    got = label(p, foreground=((9, 12),), estimated=((20, 30),), doubtful=(BLOB, OTHER))
+    assert torch.equal(got.mask > 0, area(BLOB))
+    assert (got.weight == 1).all()
+
+
+def test_background_click_beside_a_foreground_click_removes_a_disc() -> None:
+    got = label(probability((BLOB, 0.95)), foreground=((8, 10),), background=((12, 16),), click_radius=1)
+    assert torch.equal(got.mask > 0, area(BLOB) & ~discs(marks((12, 16)), 1))
+
+
+def test_where_all_are_clicked_what_is_not_is_background() -> None:
+    p = probability((BLOB, 0.95), (OTHER, 0.95), (AT_BORDER, 0.95))
+    got = label(p, foreground=((9, 12),), estimated=((20, 30),), complete=True)
+    assert torch.equal(got.mask > 0, area(BLOB, AT_BORDER))  # that at the border may have its click beyond
+    assert (got.weight[~area(AT_BORDER)] == 1).all()
+    assert (got.density[area(OTHER)] == 0).all()
+    incomplete = label(p, foreground=((9, 12),), estimated=((20, 30),), complete=False)
+    assert torch.equal(incomplete.mask > 0, area(BLOB, OTHER, AT_BORDER))
+
+
+def test_each_image_has_its_own_completeness() -> None:
+    p = probability((OTHER, 0.95)).repeat(2, 1, 1, 1)
+    none = torch.zeros(2, 2, *SIZE)
+    pred, complete = torch.cat((p.logit(), p), dim=1), torch.tensor([True, False])
+    got = PseudoLabeler()(pred, none, none, complete, torch.zeros_like(p) > 0)
+    assert got.mask.sum(dim=(1, 2, 3)).tolist() == [0, area(OTHER).sum()]
+
+
+def test_density_has_the_given_clicks_and_stays_in_range() -> None:
+    density = plane(0.25)
+    density[0, 0, 0, 0], density[0, 0, 0, 47] = -1.0, 3.0
+    got = label(probability((BLOB, 0.95)), foreground=((9, 12),), density=density, density_sigma=2.0).density[0, 0]
+    assert got[9, 12] == 1
+    assert got[9, 14].item() == pytest.approx(math.exp(-0.5))
+    assert (got[0, 0], got[0, 47], got[20, 40]) == (0, 1, 0.25)
+
+
+def test_estimated_clicks_stand_beside_the_given() -> None:
+    density = plane(0.1)
+    for x, y in ((4, 4), (16, 24), (28, 44)):
+        density[0, 0, x, y] = 0.9
+    density[0, 0, 16, 4] = 0.4  # no peak
+    given = torch.cat((marks((6, 6)), marks((27, 40))), dim=1)
+    clicks = PseudoLabeler(peak_radius=3).estimate_clicks(density, given, max_points=4)
+    # That at (4, 4) is the foreground click's own; at (28, 44) a person has said background.
+    assert torch.equal(clicks[:, :1], marks((6, 6), (16, 24)))
+    assert torch.equal(clicks[:, 1:], given[:, 1:])
+
+
+def test_given_clicks_and_the_highest_peaks_have_room() -> None:
+    density = plane(0.1).repeat(2, 1, 1, 1)
+    peaks = {(4, 4): 0.6, (4, 24): 0.9, (16, 4): 0.7, (16, 24): 0.8, (28, 44): 0.55}
+    for (x, y), height in peaks.items():
+        density[:, 0, x, y] = height
+    given = torch.zeros(2, 2, *SIZE)
+    given[0, 0, 28, 4] = given[0, 1, 28, 24] = 1
+    expected = {  # clicks of the first image, of which two are given, and of the second
+        6: [[(4, 4), (4, 24), (16, 4), (16, 24), (28, 4)], [(4, 4), (4, 24), (16, 4), (16, 24), (28, 44)]],
+        3: [[(4, 24), (28, 4)], [(4, 24), (16, 4), (16, 24)]],
+        2: [[(28, 4)], [(4, 24), (16, 24)]],
+        1: [[(28, 4)], [(4, 24)]],
+    }
+    for max_points, images in expected.items():
+        clicks = PseudoLabeler(peak_radius=3).estimate_clicks(density, given, max_points)
+        assert [[tuple(c) for c in image[0].nonzero().tolist()] for image in clicks] == images
+        assert torch.equal(clicks[:, 1], given[:, 1])
+
+
+def test_state_has_the_scores_of_clicks() -> None:
+    one, other = PseudoLabeler(), PseudoLabeler()
+    given = torch.cat((marks((3, 4), (20, 30)), plane()), dim=1)
+    one.threshold(plane(0.25), given)
+    other.load_state_dict(one.state_dict())
+    assert other.click_scores.tolist() == [0.25, 0.25]
+    other.threshold(plane(0.75), given)
+    assert other.click_scores.tolist() == [0.25, 0.25, 0.75, 0.75]
+
+
+def test_threshold_of_peaks_is_learned_from_clicks() -> None:
+    labeler = PseudoLabeler(peak_threshold=0.5, recall=0.8, peak_radius=1)
+    spots = [(2 + 6 * i, 2 + 6 * j) for i in range(5) for j in range(8)]
+    density, given = plane(), torch.cat((marks(*spots), plane()), dim=1)
+    for n, (x, y) in enumerate(spots):
+        density[0, 0, x, y] = 0.5 + 0.01 * n
+    few = torch.cat((marks(*spots[:5]), plane()), dim=1)
+    assert PseudoLabeler(peak_threshold=0.5).threshold(density, few) == 0.5
+    # 80 % of 40 values from 0.50 to 0.89 lie above that at rank 0.2 * 39 = 7.8
+    assert labeler.threshold(density, given) == pytest.approx(0.578)
+    assert PseudoLabeler(peak_threshold=0.7, peak_radius=1).threshold(density, given) == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"confidence": 0.4}, {"confidence": 1.0}, {"low_threshold": 0.0}, {"low_threshold": 0.6}]
+)
+def test_thresholds_out_of_range(settings) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(settings))} must be in"):
+        PseudoLabeler(**settings)
