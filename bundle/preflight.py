@@ -6,6 +6,7 @@ import difflib
 import logging
 import math
 import re
+import shlex
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,11 @@ from types import TracebackType
 from typing import Any
 
 import fire
+from fire.decorators import SetParseFn
+from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
+
+from bundle.config_text import config_text
 
 WORKFLOW_OPTIONS = ("workflow_name", "workflow_type", "properties_path")
 TRACKING_OPTIONS = ("output_dir", "tracking_uri", "experiment_name", "run_name", "save_execute_config")
@@ -41,7 +46,7 @@ def check_command(debug: bool = False) -> None:
         debug: show errors with their traceback.
 
     Raises:
-        ValueError: MONAI would take a misspelt setting without a word; here it is refused with those that are close.
+        ValueError: MONAI would take a misspelt setting, or one that it changes, without a word; here it is refused.
     """
     if Path(sys.argv[0]).parts[-3:] != ("monai", "bundle", "__main__.py") or sys.argv[1:2] != ["run"]:
         return
@@ -55,6 +60,7 @@ def check_command(debug: bool = False) -> None:
     tracking = TRACKING_OPTIONS if command.pop("tracking", None) is not None else ()
     check_overrides(command, files.get(), (*WORKFLOW_OPTIONS, *tracking))
     check_finite({**files.get(), **command})
+    check_texts({**files.get(), **command})
 
 
 def check_crop_size(crop_size: Sequence[int], stride: int) -> None:
@@ -87,6 +93,20 @@ def check_finite(settings: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} is {value}, expected a finite number")
 
 
+def check_texts(settings: Mapping[str, Any]) -> None:
+    """Refuse texts with ``#``, such as paths, in which MONAI puts ``::`` in its place.
+
+    Args:
+        settings: of a command, nested ones too. Expressions, references and macros are code, and pass.
+
+    Raises:
+        ValueError: names the first such text, and says how to write it.
+    """
+    for name, value in _ids(settings):
+        if isinstance(value, str) and "#" in value and not _is_reference(value):
+            raise _changed(name, value, value.replace("#", "::"))
+
+
 def check_positive(**settings: float) -> None:
     """Refuse what is not a finite number above 0.
 
@@ -109,6 +129,9 @@ def parse_command(arguments: list[str]) -> dict[str, Any]:
 
     Returns:
         ``config_file``, ``tracking`` when it is given, and the settings to override by id.
+
+    Raises:
+        ValueError: the command line takes what is behind a ``#`` in a value for a comment.
     """
 
     def collect(
@@ -122,11 +145,16 @@ def parse_command(arguments: list[str]) -> dict[str, Any]:
         args_file: str | None = None,
         **override: Any,
     ) -> dict[str, Any]:
-        given = {"config_file": config_file, "tracking": tracking, **override}
-        return {"args_file": args_file, **{name: value for name, value in given.items() if value is not None}}
+        given = {"config_file": config_file, "tracking": tracking, "args_file": args_file, **override}
+        return {name: text for name, text in given.items() if text is not None}
 
-    command = fire.Fire(collect, command=arguments, serialize=lambda _: None)
-    file = command.pop("args_file")
+    typed = fire.Fire(SetParseFn(str)(collect), command=arguments, serialize=lambda _: None)
+    values = {name: DefaultParseValue(text) for name, text in typed.items()}
+    for name, text in typed.items():
+        if "#" in text and "#" not in str(values[name]):
+            raise _changed(name, text, values[name])
+    command = {name: value for name, value in values.items() if value is not None}
+    file = command.pop("args_file", None)
     if file is not None:
         own = ("run_id", "init_id", "final_id", "meta_file", "logging_file")
         command = {**{k: v for k, v in ConfigParser.load_config_file(file).items() if k not in own}, **command}
@@ -193,6 +221,11 @@ def _check_type(name: str, value: Any, default: Any) -> None:
 def _is_reference(value: Any) -> bool:
     """An expression, reference or macro, of which only running it tells the type."""
     return isinstance(value, str) and value[:1] in ("$", "@", "%")
+
+
+def _changed(name: str, given: str, read: Any) -> ValueError:
+    remedy = f"write {shlex.quote(config_text(given))} on the command line, or rename it without #"
+    return ValueError(f"{name} is {given!r}, which is read as {read!r}; {remedy}")
 
 
 def show_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

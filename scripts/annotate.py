@@ -32,6 +32,7 @@ from bundle.annotate.server import create_app  # noqa: E402
 from bundle.annotate.training_process import Training  # noqa: E402
 from bundle.annotate.vote_service import Ballot  # noqa: E402
 from bundle.atomic.file import make_folder  # noqa: E402
+from bundle.config_text import config_text  # noqa: E402
 from bundle.data.domain_folder import read_datalist  # noqa: E402
 from bundle.errors import DataError  # noqa: E402
 from bundle.handlers.weights import load_matching  # noqa: E402
@@ -76,7 +77,7 @@ def open_clicker(options: argparse.Namespace, store: JudgementStore) -> Clicker:
         raise FileNotFoundError(f"{options.checkpoint}: no such checkpoint; train one first, or name another")
     config = ConfigParser()
     config.read_config([str(ROOT / "configs" / "inference.json"), *map(str, options.config)])
-    config["bundle_root"] = str(ROOT)
+    config["bundle_root"] = config_text(ROOT)
     network = config.get_parsed_content("network_def").to(config.get_parsed_content("device"))
     load_matching(network, read_state(options.checkpoint), str(options.checkpoint))
     training = ConfigParser()

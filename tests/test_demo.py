@@ -155,6 +155,18 @@ def test_tasks_wait_for_each_other_and_run_side_by_side():
     assert seen == ["first", True, True, "last"]
 
 
+def test_folders_of_a_command_may_have_odd_names(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(module, "run_bundle", lambda arguments, log, threads: calls.append(arguments) or 0)
+    folder = tmp_path / "a#b '@seed"
+    cells = Cells("tiny.json", {}, jobs=1)
+    cells.bundle(folder / "x.pt", "training", ("train.json", None), dataset_dir=folder, window="@crop_size")
+    settings = parse_command(calls[0][2:])
+    assert settings["window"] == "@crop_size"
+    parser = monai.bundle.ConfigParser({name: settings[name] for name in ("dataset_dir", "work_dir")})
+    assert parser.get_parsed_content() == {"dataset_dir": str(folder), "work_dir": str(folder / "x.work")}
+
+
 def test_nothing_is_begun_after_a_failure():
     seen = []
 

@@ -17,6 +17,7 @@ from typing import IO, Any, Literal
 
 from bundle.annotate.lifeline import PATIENCE
 from bundle.annotate.training_lock import BusyError, Run, TrainingLock
+from bundle.config_text import config_text
 from bundle.errors import DataError, StorageError, is_full
 from bundle.json_files import read_json
 from bundle.preferences.store.judgement_store import JudgementStore
@@ -81,7 +82,7 @@ class Training:
         settings = {**self.settings, "method": method}
         if self.points.is_file():
             settings["points"] = str(self.points)
-        flags = [part for name, value in settings.items() for part in (f"--{name}", value)]
+        flags = [part for name, value in settings.items() for part in (f"--{name}", config_text(value))]
         return [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", configs, *flags]
 
     def start(self, method: Method) -> None:

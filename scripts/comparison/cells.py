@@ -14,6 +14,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from bundle.atomic.file import make_folder, storage_errors
+from bundle.config_text import config_text
 from scripts.comparison.bundle_process import run_bundle
 
 
@@ -69,7 +70,7 @@ class Cells:
         arguments = ["run", run_id, "--config_file", str(files)]
         for key, value in {**self.common, "work_dir": work, "resume": True, **options}.items():
             if value is not None:
-                arguments += [f"--{key}", str(value.resolve() if isinstance(value, Path) else value)]
+                arguments += [f"--{key}", config_text(value.resolve()) if isinstance(value, Path) else str(value)]
         with storage_errors(log, log):  # a command that failed on a full disk could not write that to its log either
             log.write_text(f"python -m monai.bundle {shlex.join(arguments)}\n")
             code = run_bundle(arguments, log, threads=max(1, (os.cpu_count() or 1) // self.jobs))

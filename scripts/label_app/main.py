@@ -32,6 +32,7 @@ from monailabel.interfaces.tasks.strategy import Strategy  # noqa: E402
 from monailabel.interfaces.tasks.train import TrainTask  # noqa: E402
 
 from bundle.atomic.file import make_folder  # noqa: E402
+from bundle.config_text import config_text  # noqa: E402
 from bundle.data.image_files import SUFFIXES, read_header, write_png  # noqa: E402
 from bundle.data.points import Clicks, check_inside  # noqa: E402
 from bundle.errors import DataError  # noqa: E402
@@ -78,7 +79,7 @@ class PreferDasApp(MONAILabelApp):
         self.parser = ConfigParser()
         names = ("configs/inference.json", "configs/candidates.json", *overlays)
         self.parser.read_config([str(ROOT / name) for name in names])
-        self.parser["bundle_root"] = str(ROOT)
+        self.parser["bundle_root"] = config_text(ROOT)
         work = Path(studies) / WORK
         self.trained = work / "adapted.pt"
         start = Path((conf or {}).get("checkpoint") or self.parser.get_parsed_content("checkpoint"))

@@ -105,6 +105,20 @@ def test_every_format_keeps_pixels_depth_and_orientation(tmp_path, name, write, 
         np.testing.assert_array_equal(imread(file), section)
 
 
+def test_odd_names_of_folders_and_files(tmp_path, masked):
+    names = {"a": "c#1 @x", "b": "%y$"}
+    for old, new in names.items():
+        for kind in ("images", "labels"):
+            (masked / "train" / kind / f"{old}.png").rename(masked / "train" / kind / f"{new}.png")
+    data = masked.rename(tmp_path / "@data#1")
+    prepare_domain(Preparation(output=tmp_path / "a#b", data=data, pixel_size=5.0, points_share=(1.0,)))
+    items = load_domain(tmp_path / "a#b", "training", "points_100.json")
+    assert {item[IMAGE]: len(item[POINTS]) for item in items} == {
+        str(tmp_path / "a#b" / "images" / f"train_{name}.png"): count
+        for name, count in zip(names.values(), (3, 2), strict=True)
+    }
+
+
 @pytest.mark.parametrize("suffix", [".mha", ".nii"])
 def test_floating_point_is_scaled_by_its_percentiles(tmp_path, suffix):
     rows = np.linspace(-3, 5, 160, dtype=np.float32).reshape(10, 16)

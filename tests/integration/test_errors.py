@@ -221,6 +221,20 @@ def test_a_command_line_is_read_as_monai_reads_it(monkeypatch, in_root):
     preflight.check_command()
 
 
+def test_texts_that_would_be_changed_are_refused():
+    preflight.check_texts(
+        {"a": "@x#y", "b": "$f('#')", "c": "%d.json#e", "_f_": "comment #1", "g": ["x::y", "100%"], "h#i": 1}
+    )
+    with pytest.raises(ValueError, match=r"""^d is 'x/a#b', which is read as 'x/a::b'; write '\$"x/a\\x23b"' on the"""):
+        preflight.check_texts({"d": "x/a#b"})
+    with pytest.raises(ValueError, match=r"^n#l#1 is "):
+        preflight.check_texts({"n": {"l": ["", "a#b"]}})
+    for text, read in (("a#b", "'a'"), ("1#2", "1"), ("a#b/c", "'a'"), ("None#1", "None")):
+        with pytest.raises(ValueError, match=f"^d is '{text}', which is read as {read}; write "):
+            preflight.parse_command(["training", "--d", text])
+    assert preflight.parse_command(["training", "--d", "None", "--e", "['a#b']"]) == {"e": ["a#b"]}
+
+
 def test_faults_of_the_program_keep_their_traceback(capsys):
     error = TypeError("inner")
     preflight.show_error(TypeError, error, None)

@@ -47,6 +47,12 @@ def test_names_of_files_are_no_configuration(task, tmp_path):
     assert torch.load(tmp_path / "@#out::" / "adapted.pt", weights_only=True)
 
 
+def test_the_bundle_may_lie_in_an_odd_folder(app, bundle_files, tmp_path):
+    files = [str(ROOT / "configs" / "train.json"), str(bundle_files[1])]
+    task = app.adaptation.AdaptationTask(tmp_path / "@a#b", files, [], tmp_path / "adapted.pt", dict)
+    assert task.parser.get_parsed_content("bundle_root") == str(tmp_path / "@a#b")
+
+
 def test_values_of_a_request_are_checked(task):
     assert task.asked({"device": ["cpu"], "max_epochs": 3, "pretrained": False}) == ("cpu", 3, False)
     assert task.asked({"anything": "else"})[1:] == (1, True)

@@ -28,7 +28,7 @@ IMAGES = ["png_0", "tif_1", "tiff_2", "nrrd_3", "png_4"]
 @pytest.fixture(scope="module")
 def server(bundle_files, tmp_path_factory):
     folder = tmp_path_factory.mktemp("label")
-    studies = write_studies(folder / "studies")
+    studies = write_studies(folder / "studies #1 @seed")
     checkpoint, overlay = bundle_files
     options = ("--config", str(overlay), "--checkpoint", str(checkpoint))
     with serving(studies, folder / "server.log", *options) as server:

@@ -14,6 +14,7 @@ from monai.bundle import ConfigParser
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 
+from bundle.config_text import config_text
 from bundle.data.annotated_items import annotated_items
 from bundle.data.points import Clicks
 from bundle.errors import DataError
@@ -66,7 +67,7 @@ class AdaptationTask(TrainTask):
         self.clicks = clicks
         self.parser = ConfigParser()
         self.parser.read_config(self.files)
-        self.parser["bundle_root"] = str(root)
+        self.parser["bundle_root"] = config_text(root)
 
     def config(self) -> dict[str, Any]:
         """What a request may say; viewers show it."""
@@ -108,7 +109,7 @@ class AdaptationTask(TrainTask):
         repeats = math.ceil(len(source) / len(labelled)) if labelled else 0
         found = [path for path in self.weights if path.is_file()]
         overrides = {
-            "bundle_root": str(self.root),
+            "bundle_root": config_text(self.root),
             "device": torch.device(asked.device),
             "max_epochs": asked.max_epochs,
             "init_checkpoint": found[-1] if asked.pretrained else found[0],
