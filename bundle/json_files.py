@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from bundle.atomic.file import replacing
+from bundle.atomic import replacing
 from bundle.errors import DataError
 
 _DIGITS = 18

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickletools
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
@@ -9,8 +10,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
+from torch import nn
 
-from bundle.atomic.file import make_folder, replacing
+from bundle.atomic import make_folder, replacing
 from bundle.errors import DataError, StorageError
 
 PLAIN = frozenset(
@@ -111,6 +113,22 @@ def first_spoilt(state: Any, largest: float = LARGEST) -> str | None:
         elif isinstance(value, float) and not abs(value) <= largest:
             return f"{printable(name)} is {value:g}"
     return None
+
+
+def state_sha256(network: nn.Module) -> str:
+    """Fingerprint of a network's weights.
+
+    Args:
+        network: any.
+
+    Returns:
+        SHA-256 over names and values, hexadecimal.
+    """
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def printable(text: object) -> str:

@@ -31,7 +31,7 @@ from bundle.annotate.request_guard import LOOPBACK, Gate  # noqa: E402
 from bundle.annotate.server import create_app  # noqa: E402
 from bundle.annotate.training_process import Training  # noqa: E402
 from bundle.annotate.vote_service import Ballot  # noqa: E402
-from bundle.atomic.file import make_folder  # noqa: E402
+from bundle.atomic import make_folder  # noqa: E402
 from bundle.config_text import config_text  # noqa: E402
 from bundle.data.domain_folder import read_datalist  # noqa: E402
 from bundle.errors import DataError  # noqa: E402

@@ -20,7 +20,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from bundle import keys as K
-from bundle.atomic.file import make_folder
+from bundle.atomic import make_folder
 from bundle.engines import PreferenceTrainer, SourceTrainer
 from bundle.engines.parts_trainer import PartsTrainer
 from bundle.inferers import ClickSession

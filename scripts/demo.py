@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 import pandas as pd  # noqa: E402
 
-from bundle.atomic.file import make_folder  # noqa: E402
+from bundle.atomic import make_folder  # noqa: E402
 from bundle.data.preparation import Preparation, prepare_domain  # noqa: E402
 from bundle.errors import DataError  # noqa: E402
 from bundle.json_files import read_json, write_json  # noqa: E402

@@ -15,7 +15,7 @@ from torch import nn
 
 from bundle.errors import DataError
 from bundle.handlers.weights import load_matching
-from bundle.state_files import LARGEST_WEIGHT, MAX_STRUCTURE, first_spoilt, read_state, write_state
+from bundle.state_files import LARGEST_WEIGHT, MAX_STRUCTURE, first_spoilt, read_state, state_sha256, write_state
 from tests.loop_disk import loop_disk, need_loop_disks
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -264,3 +264,12 @@ def test_mutated_checkpoints_are_read_or_refused_in_one_line(tmp_path):
             assert str(error).startswith(str(path)) and "\n" not in str(error), error
         assert all(torch.isfinite(value).all() for value in network.state_dict().values())
     assert refused > 100
+
+
+def test_fingerprint_is_of_names_values_and_nothing_else() -> None:
+    torch.manual_seed(0)
+    one, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    assert state_sha256(one) != state_sha256(other)
+    other.load_state_dict(one.state_dict())
+    assert state_sha256(one) == state_sha256(other)
+    assert state_sha256(nn.Sequential(one)) != state_sha256(one)

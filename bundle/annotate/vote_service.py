@@ -15,7 +15,7 @@ import numpy as np
 from skimage.measure import find_contours
 
 from bundle.errors import DataError
-from bundle.preferences.annotators import distinct
+from bundle.preferences.candidates.comparison import distinct
 from bundle.preferences.candidates.files import CandidateSet, file_sha256, read_candidates
 from bundle.preferences.questions.regions import region_box, split_regions
 from bundle.preferences.store.judgement_store import Judgement, JudgementStore, Question, check_fresh

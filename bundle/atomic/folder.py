@@ -6,39 +6,13 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bundle.atomic.file import abandoned, hold, make_folder, storage_errors, sync, temporary_names
-from bundle.data.domain_folder import DATALIST
-from bundle.errors import DataError
 
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
-
-
-def check_replaceable(output: Path, overwrite: bool, inputs: Iterable[Path]) -> None:
-    """Refuse an output folder that would destroy something.
-
-    Args:
-        output: folder to be written; it may be missing or empty.
-        overwrite: a domain folder may be replaced.
-        inputs: files that must not be inside of it.
-
-    Raises:
-        DataError: the folder is in use, is no domain folder, or holds an input.
-    """
-    if output.exists() and not output.is_dir():
-        raise DataError(f"{output}: is a file; expected a folder to write to")
-    if not output.exists() or not any(output.iterdir()):
-        return
-    if not overwrite:
-        raise DataError(f"{output}: is not empty; choose another output, or replace it with --overwrite")
-    if not (output / DATALIST).is_file():
-        raise DataError(f"{output}: holds no {DATALIST}, so it is no domain folder and is not overwritten")
-    for file in inputs:
-        if file.resolve().is_relative_to(output.resolve()):
-            raise DataError(f"{file}: is an input inside of the output {output}; choose another output")
 
 
 @contextmanager

@@ -1,9 +1,16 @@
 """Domain folders, points files and image files: what the datasets of the bundle are read from."""
 
-from .domain_folder import load_domain
+from .domain_folder import check_crowding, load_domain
 from .domain_pair_dataset import DomainPairDataset
 from .evaluation_items import evaluation_items
 from .inference_items import inference_items
 from .item_summary import summarize_items
 
-__all__ = ["DomainPairDataset", "evaluation_items", "inference_items", "load_domain", "summarize_items"]
+__all__ = [
+    "DomainPairDataset",
+    "check_crowding",
+    "evaluation_items",
+    "inference_items",
+    "load_domain",
+    "summarize_items",
+]

@@ -5,7 +5,7 @@ decathlon form: ``{"name": "vnc", "pixel_size": 20.0, "training": [{"image": "im
 "labels/train_000.png"}], "validation": [], "test": [...]}``. ``pixel_size`` is in nanometres, or null if unknown.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +140,30 @@ def check_crowding(items: Sequence[Mapping[str, Any]], window: int, max_points: 
                 f"{item[IMAGE]}: {count} clicks lie in one window of {window} x {window} pixels, but max_points is "
                 f"{max_points}. Set max_points to {count} or more, use a smaller window, or give fewer clicks"
             )
+
+
+def check_replaceable(output: Path, overwrite: bool, inputs: Iterable[Path]) -> None:
+    """Refuse an output folder that would destroy something.
+
+    Args:
+        output: folder to be written; it may be missing or empty.
+        overwrite: a domain folder may be replaced.
+        inputs: files that must not be inside of it.
+
+    Raises:
+        DataError: the folder is in use, is no domain folder, or holds an input.
+    """
+    if output.exists() and not output.is_dir():
+        raise DataError(f"{output}: is a file; expected a folder to write to")
+    if not output.exists() or not any(output.iterdir()):
+        return
+    if not overwrite:
+        raise DataError(f"{output}: is not empty; choose another output, or replace it with --overwrite")
+    if not (output / DATALIST).is_file():
+        raise DataError(f"{output}: holds no {DATALIST}, so it is no domain folder and is not overwritten")
+    for file in inputs:
+        if file.resolve().is_relative_to(output.resolve()):
+            raise DataError(f"{file}: is an input inside of the output {output}; choose another output")
 
 
 def _is_entry(entry: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What an inference runs over, and how the files are called that it writes."""
+"""What an inference runs over."""
 
 from __future__ import annotations
 
@@ -9,31 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from bundle.data.domain_folder import DATALIST, load_domain
-from bundle.data.image_files import SUFFIXES, read_section_header, stem
+from bundle.data.image_files import SUFFIXES, read_section_header
 from bundle.data.input_files import find_sources
 from bundle.data.points import Clicks, check_inside, read_points
+from bundle.data.result_files import RESULTS, check_results, result_path
 from bundle.errors import DataError
 from bundle.keys import IMAGE, POINT_LABELS, POINTS
 
-RESULTS = ("mask", "density", "instances")
-"""The files that are written for each image."""
-
 logger = logging.getLogger(__name__)
-
-
-def result_path(image: str | Path, result: str, output_dir: str | Path) -> Path:
-    """Name the file of a result: ``<output_dir>/<stem of the image>_<result><suffix of the image>``.
-
-    Args:
-        image: path of the image.
-        result: one of `RESULTS`.
-        output_dir: folder of the results.
-
-    Returns:
-        The path. For an MHD image it ends in ``.mha``, the same format in one file rather than two.
-    """
-    suffix = Path(image).name[len(stem(image)) :].lower()
-    return Path(output_dir) / f"{stem(image)}_{result}{'.mha' if suffix == '.mhd' else suffix}"
 
 
 def inference_items(
@@ -71,7 +54,7 @@ def inference_items(
     for item in items:
         _check_section(item)
     images = [item[IMAGE] for item in items]
-    _check_results(images, Path(output_dir).absolute())
+    check_results(images, Path(output_dir).absolute())
     return _unfinished(items, output_dir) if resume else items
 
 
@@ -132,22 +115,6 @@ def _add_clicks(items: list[dict[str, Any]], clicks: Clicks) -> None:
 def _check_section(item: dict[str, Any]) -> None:
     image, header = item[IMAGE], read_section_header(item[IMAGE])
     check_inside("points", image, item[POINTS], header.size)
-
-
-def _check_results(images: Sequence[str], output_dir: Path) -> None:
-    if output_dir.exists() and not output_dir.is_dir():
-        raise DataError(f"{output_dir}: is a file; output_dir is a folder")
-    by_stem: dict[str, str] = {}
-    for image in images:
-        # folded: on some file systems A_mask.png and a_mask.png are one file
-        other = by_stem.setdefault(stem(image).casefold(), image)
-        if other != image:
-            raise DataError(
-                f"{image}: has the same stem as {other}, and results are named by it. Rename one, or segment them "
-                "one by one into different output_dirs"
-            )
-        if Path(image).parent.resolve() == output_dir.resolve():
-            raise DataError(f"{output_dir}: holds the image {Path(image).name}; choose an output_dir without inputs")
 
 
 def _unfinished(items: list[dict[str, Any]], output_dir: str | Path) -> list[dict[str, Any]]:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from skimage.transform import resize
 from tqdm import tqdm
 
-from bundle.atomic.folder import check_replaceable, finish_replacing, new_folder
-from bundle.data.domain_folder import SPLITS, write_datalist
+from bundle.atomic import finish_replacing, new_folder
+from bundle.data.domain_folder import SPLITS, check_replaceable, write_datalist
 from bundle.data.image_files import read_image, write_png
 from bundle.data.input_files import Source, common_pixel_size, find_sources
 from bundle.data.points import Clicks, PointsFile, check_inside, read_points, write_points

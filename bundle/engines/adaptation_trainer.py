@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from bundle import keys as K
+from bundle.engines.click_dropout import drop_points
 from bundle.engines.parts_trainer import PartsTrainer
 from bundle.losses.contrastive import PromptContrastiveLoss
 from bundle.networks.prompt_encoder import clicks_to_points
@@ -131,22 +132,6 @@ class AdaptationTrainer(PartsTrainer):
         at_points, queries, negatives = probes.split([coords.shape[1], self.queries, self.negatives], dim=1)
         usable = foreground.flatten(1).any(dim=1) & background.flatten(1).any(dim=1)
         return pred, (at_points, positive, queries, negatives, usable)
-
-
-def drop_points(labels: torch.Tensor, bare_prob: float) -> torch.Tensor:
-    """Turn a random subset of the points (B,N) to padding.
-
-    Args:
-        labels: (B,N) labels of the points.
-        bare_prob: how often all points of an image are dropped; else the share kept is uniform in [0,1].
-
-    Returns:
-        (B,N), -1 where a point was dropped.
-    """
-    share = torch.rand(len(labels), 1, device=labels.device)
-    bare = torch.rand(len(labels), 1, device=labels.device) < bare_prob
-    keep = (torch.rand(labels.shape, device=labels.device) < share) & ~bare
-    return torch.where(keep, labels, torch.full_like(labels, -1))
 
 
 def sample_positions(region: torch.Tensor, count: int) -> torch.Tensor:

@@ -5,6 +5,7 @@ from .judgement_pictures import JudgementPictures
 from .mean_teacher import MeanTeacher
 from .preference_guard import PreferenceGuard
 from .preference_statistics import PreferenceStatistics
+from .progress_file import ProgressFile
 from .pseudo_label_quality import PseudoLabelQuality
 from .reference_policy import ReferencePolicy
 from .resume import Resume
@@ -21,6 +22,7 @@ __all__ = [
     "MeanTeacher",
     "PreferenceGuard",
     "PreferenceStatistics",
+    "ProgressFile",
     "PseudoLabelQuality",
     "ReferencePolicy",
     "Resume",

@@ -13,7 +13,7 @@ from PIL import Image
 from skimage.segmentation import find_boundaries
 
 from bundle import keys
-from bundle.atomic.file import make_folder, replacing
+from bundle.atomic import make_folder, replacing
 
 # Okabe and Ito's palette, which colour-blind people can tell apart.
 AGREED, INVENTED, MISSED = (0, 158, 115), (213, 94, 0), (86, 180, 233)

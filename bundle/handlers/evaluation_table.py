@@ -17,7 +17,7 @@ from monai.transforms import LoadImage
 from monai.utils import ImageMetaKey
 
 from bundle import keys
-from bundle.atomic.file import make_folder, replacing
+from bundle.atomic import make_folder, replacing
 from bundle.data.image_files import opened
 from bundle.metrics.health import compare_shapes, describe_image, describe_instances
 from bundle.metrics.instances import label_instances

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import ignite.distributed as idist
 import numpy as np
@@ -13,10 +12,10 @@ from ignite.engine import Engine, Events
 from monai.data import CacheDataset
 
 from bundle import keys as K
-from bundle.atomic.file import make_folder
+from bundle.atomic import make_folder
 from bundle.errors import DataError
 from bundle.networks.promptable_segmenter import PromptableSegmenter
-from bundle.preferences.annotators import Annotator, RegionView
+from bundle.preferences.annotators import Annotator, RegionView, SimulatedAnnotator
 from bundle.preferences.candidates.files import read_candidates
 from bundle.preferences.judged_items import judged_items
 from bundle.preferences.questions.questionnaire import Questionnaire
@@ -28,7 +27,7 @@ class Feedback:
     """Fill a training set with judged images when the training starts, and again in online rounds.
 
     A round makes candidates, opens questions and has the annotator answer those it has not answered yet; all of it
-    goes through the store, and training reads only the store. Without an annotator it is people who answered, before.
+    goes through the store, and training reads only the store. People are not asked: they have answered before.
 
     Adds to ``engine.state.metrics``: ``feedback/questions``, ``feedback/judged`` (with a winner), ``feedback/seconds``
     of the annotator's time.
@@ -37,13 +36,14 @@ class Feedback:
         dataset: to be filled, see :class:`bundle.transforms.LoadJudgementsd`.
         questionnaire: of the images that may be judged.
         store: file of the store.
-        annotator: who answers; None for the people whose answers the store has.
+        annotator: whose answers count.
         networks: that make candidates, see :class:`CandidateMaker`.
         every: epochs between rounds with candidates of the policy as it then is; 0 for one round, at the start.
         stale: see :func:`bundle.preferences.judged_items.judged_items`.
 
     Raises:
-        ValueError: when ``every`` is negative, or is set without an annotator; when there are several processes.
+        ValueError: when ``every`` is negative, or is set for people, who cannot be asked; when there are several
+            processes.
         DataError: the annotator needs labels, and an image has none; on STARTED: there is no judgement with a winner,
             or one refers to what has changed.
     """
@@ -53,16 +53,16 @@ class Feedback:
         dataset: CacheDataset,
         questionnaire: Questionnaire,
         store: str | Path,
-        annotator: Annotator | None,
+        annotator: Annotator,
         networks: Mapping[str, PromptableSegmenter],
         every: int = 0,
         stale: str = "refuse",
     ) -> None:
-        if every < 0 or (every and annotator is None):
+        if every < 0 or (every and not isinstance(annotator, SimulatedAnnotator)):
             raise ValueError(f"feedback_every is {every}: 0, or a number of epochs and an annotator that can be asked")
         if idist.get_world_size() > 1:
             raise ValueError(f"preference learning runs in one process, not in {idist.get_world_size()}")
-        if annotator is not None and annotator.reads_labels:
+        if annotator.reads_labels:
             bare = next((item[K.IMAGE] for item in questionnaire.dataset.data if K.LABEL not in item), None)
             if bare is not None:
                 raise DataError(
@@ -104,7 +104,8 @@ class Feedback:
             number: of the round, from 0.
             others: see :meth:`bundle.preferences.questions.questionnaire.Questionnaire.make_candidates`.
         """
-        if self.annotator is None:
+        annotator = self.annotator
+        if not isinstance(annotator, SimulatedAnnotator):
             return
         folder = self.questionnaire.folder / f"round_{number}" if number else self.questionnaire.folder
         files = self.questionnaire.make_candidates(self.networks, folder, others)
@@ -113,11 +114,11 @@ class Feedback:
         make_folder(self.store.parent)
         with JudgementStore(self.store) as store:
             store.open_questions(questions)
-            answered = {judgement.question.id for judgement in store.judgements(annotator=self.annotator.name)}
-            store.add_many(self._answers([question for question in questions if question.id not in answered]))
+            answered = {judgement.question.id for judgement in store.judgements(annotator=annotator.name)}
+            unanswered = [question for question in questions if question.id not in answered]
+            store.add_many(self._answers(annotator, unanswered))
 
-    def _answers(self, questions: list[Question]) -> list[Judgement]:
-        annotator: Any = self.annotator
+    def _answers(self, annotator: SimulatedAnnotator, questions: list[Question]) -> list[Judgement]:
         items = {path: i for i, path in enumerate(self.questionnaire.images)}
         judgements = []
         for file in sorted({question.candidates_file for question in questions}):
@@ -134,14 +135,10 @@ class Feedback:
 
     def fill(self, engine: Engine) -> None:
         """Give the data set the judgements of the store."""
-        if self.annotator is None and not self.store.is_file():
+        if not self.store.is_file():
             raise DataError(f"{self.store}: no such store of judgements; open questions with configs/candidates.json")
         with JudgementStore(self.store) as store:
-            if self.annotator is None:
-                judgements = store.judgements(kind="person")
-            else:
-                asked = {question.id for question in self.asked}
-                judgements = [j for j in store.judgements(annotator=self.annotator.name) if j.question.id in asked]
+            judgements = self.annotator.judgements(store, self.asked)
         items = judged_items(judgements, self.questionnaire.dataset.data, self.stale)
         judged = sum(len(item[K.JUDGEMENTS]) for item in items)
         if judged == 0:

@@ -19,7 +19,7 @@ from monai.data import Dataset
 from torch import nn
 
 from bundle import keys as K
-from bundle.atomic.file import make_folder, replacing
+from bundle.atomic import make_folder, replacing
 from bundle.handlers.evaluation_pictures import AGREED, FOREGROUND_CLICK, INVENTED, MISSED, gray, overlay
 from bundle.inferers.prompted_sliding_window import PromptedSlidingWindowInferer
 from bundle.preferences.candidates.files import CandidateSet, read_candidates

@@ -9,7 +9,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
-from bundle.atomic.file import make_folder
+from bundle.atomic import make_folder
 from bundle.json_files import write_json
 
 ACCURACY = "rewards/accuracies"

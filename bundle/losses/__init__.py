@@ -1,3 +1,4 @@
+from .anchor import anchor_losses
 from .contrastive import PromptContrastiveLoss
 from .multitask import MultitaskLoss
 from .preference import PreferenceLoss
@@ -7,5 +8,6 @@ __all__ = [
     "MultitaskLoss",
     "PreferenceLoss",
     "PromptContrastiveLoss",
+    "anchor_losses",
     "preference_statistics",
 ]

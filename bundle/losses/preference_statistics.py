@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
+from bundle.losses.anchor import bernoulli_kl
 from bundle.losses.preference import PreferenceLoss, PreferenceRewards, sum_by_region, winning_mask
 
 
@@ -63,16 +64,3 @@ def preference_statistics(
     sums["kl"] = (float(kl.sum()), float(kl.numel()))
     sums["regions/judged"] = (float(rewards.judged.sum()), float(len(winners)))
     return sums
-
-
-def bernoulli_kl(logits: torch.Tensor, other_logits: torch.Tensor) -> torch.Tensor:
-    """KL(p || q) in nats of Bernoulli distributions with logits z_p and z_q, elementwise and stable.
-
-    p (log p - log q) + (1-p) (log(1-p) - log(1-q)) = p (z_p - z_q) + log(1-p) - log(1-q).
-
-    Args:
-        logits: z_p, any shape.
-        other_logits: z_q, the same shape.
-    """
-    kl = logits.sigmoid() * (logits - other_logits) + F.logsigmoid(-logits) - F.logsigmoid(-other_logits)
-    return kl.clamp(min=0.0)

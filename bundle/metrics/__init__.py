@@ -2,11 +2,10 @@
 
 from bundle.metrics.aji import compute_aji, compute_pq
 from bundle.metrics.health import compare_shapes, describe_image, describe_instances
-from bundle.metrics.instances import LabelInstancesd, label_instances
+from bundle.metrics.instances import label_instances
 from bundle.metrics.segmentation import SegmentationMetrics, segmentation_scores
 
 __all__ = [
-    "LabelInstancesd",
     "SegmentationMetrics",
     "compare_shapes",
     "compute_aji",

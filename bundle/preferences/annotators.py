@@ -1,15 +1,27 @@
-"""Annotators that are no persons: the truth with human faults, and the edges of the image."""
+"""Who judges candidates: people, the truth with human faults, or the edges of the image."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from scipy import ndimage
 
+from bundle.preferences.candidates.comparison import distinct, majority, regional_dice
 from bundle.preferences.candidates.contour_evolution import evolve_mask
+from bundle.preferences.store.judgement_store import JudgementStore
+from bundle.preferences.store.records import Judgement, Question
+
+METHODS = ("lpo", "slpo", "upo", "image_dpo")
+ANNOTATORS = ("auto", "people", "oracle", "evolution")
+
+logger = logging.getLogger(__name__)
 
 Answer = int | Literal["tie", "skip"]
 """Number of the best candidate, ``tie`` where two are equally good, ``skip`` for no answer."""
@@ -34,28 +46,63 @@ class RegionView:
     key: str
 
 
-class Annotator(Protocol):
+class Annotator(ABC):
     """Whoever judges candidates.
 
     Attributes:
         reads_labels: whether it must know the truth; where not, labels are not even looked for.
     """
 
-    reads_labels: bool
+    reads_labels = False
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Name in messages, and of a program in the store; those that may answer differently have different names."""
+
+    @abstractmethod
+    def judgements(self, store: JudgementStore, asked: Collection[Question]) -> list[Judgement]:
+        """The judgements in a store that count.
+
+        Args:
+            store: the store.
+            asked: the questions that the annotator was put in this training.
+        """
+
+
+class PeopleAnnotator(Annotator):
+    """The people whose answers a store has, given before the training; all of them count. They cannot be asked."""
 
     @property
     def name(self) -> str:
-        """Name in the store, ``kind:settings``; annotators that may answer differently have different names."""
+        """``people``."""
+        return "people"
 
-    @property
-    def seconds(self) -> float:
-        """Time that an answer costs a person."""
+    def judgements(self, store: JudgementStore, asked: Collection[Question]) -> list[Judgement]:
+        """All answers of people."""
+        return store.judgements(kind="person")
 
+
+class SimulatedAnnotator(Annotator):
+    """A program that answers when it is asked. Its name is ``kind:settings``.
+
+    Attributes:
+        seconds: time that an answer would cost a person.
+    """
+
+    seconds: float
+
+    @abstractmethod
     def judge(self, view: RegionView) -> Answer:
         """Answer a question."""
 
+    def judgements(self, store: JudgementStore, asked: Collection[Question]) -> list[Judgement]:
+        """Its own answers to what it was asked: others may be of a larger budget."""
+        ids = {question.id for question in asked}
+        return [judgement for judgement in store.judgements(annotator=self.name) if judgement.question.id in ids]
 
-class OracleAnnotator:
+
+class OracleAnnotator(SimulatedAnnotator):
     """Answer from the truth, with the faults of a person: the candidate of the highest regional Dice wins.
 
     Candidates that are the same in the region count as one, by the lowest of their numbers. Random numbers derive from
@@ -123,7 +170,7 @@ class OracleAnnotator:
         return ranked[random.integers(1, len(ranked))] if errs else ranked[0]
 
 
-class ContourAnnotator:
+class ContourAnnotator(SimulatedAnnotator):
     """Unsupervised preference optimisation (UPO, arXiv 2602.19423): the edges of the image answer.
 
     The model's own prediction, which is the first candidate, is evolved to the edges of the image, and the candidate
@@ -202,39 +249,37 @@ class ContourAnnotator:
         return best
 
 
-def majority(candidates: np.ndarray) -> np.ndarray:
-    """What more than half of the candidates (K,X,Y) bool have, without what is thinner than three pixels; (X,Y)."""
-    return ndimage.binary_opening(candidates.mean(axis=0) > 0.5)
-
-
-def regional_dice(candidates: np.ndarray, truth: np.ndarray, region: np.ndarray) -> np.ndarray:
-    """Dice of candidates with a truth in a region, ``(2 |A and B| + 1) / (|A| + |B| + 1)``.
-
-    The added pixel keeps it defined where the truth is empty: there the candidate with the fewest pixels scores best.
+def choose_annotator(
+    annotator: str, method: str, store: str | Path, oracle: Annotator, evolution: Annotator
+) -> Annotator:
+    """Find the annotator that a configuration names.
 
     Args:
-        candidates: (K,X,Y) bool.
-        truth: (X,Y) bool.
-        region: (X,Y) bool.
+        annotator: ``people``, ``oracle``, ``evolution``, or ``auto``: contours for ``upo``, else people if the store
+            has answers of theirs, else the oracle.
+        method: ``lpo``, ``slpo``, ``upo`` or ``image_dpo``.
+        store: file of the store.
+        oracle: knows the labels.
+        evolution: knows the edges.
 
     Returns:
-        (K,) in (0,1].
+        The annotator.
+
+    Raises:
+        ValueError: the annotator or the method is unknown.
     """
-    a, b = candidates[:, region], truth[region]
-    return (2 * (a & b).sum(axis=1) + 1) / (a.sum(axis=1) + b.sum() + 1)
+    for name, value, known in (("method", method, METHODS), ("annotator", annotator, ANNOTATORS)):
+        if value not in known:
+            raise ValueError(f"{name} is {value!r}, expected one of {', '.join(known)}")
+    if annotator == "auto":
+        annotator = "evolution" if method == "upo" else "people" if answered_by_people(store) else "oracle"
+        logger.info("judgements come from: %s", annotator)
+    return {"people": PeopleAnnotator(), "oracle": oracle, "evolution": evolution}[annotator]
 
 
-def distinct(candidates: np.ndarray, region: np.ndarray) -> list[int]:
-    """Leave out candidates that are copies of an earlier one in a region.
-
-    Args:
-        candidates: (K,X,Y) bool.
-        region: (X,Y) bool.
-
-    Returns:
-        The numbers of the others, in order.
-    """
-    first: dict[bytes, int] = {}
-    for number, inside in enumerate(candidates[:, region]):
-        first.setdefault(inside.tobytes(), number)
-    return list(first.values())
+def answered_by_people(store: str | Path) -> bool:
+    """Whether a store exists and has answers of people."""
+    if not Path(store).is_file():
+        return False
+    with JudgementStore(store, create=False) as judgements:
+        return bool(judgements.judgements(kind="person"))

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial import cKDTree
 
-from bundle.atomic.file import make_folder, replacing
+from bundle.atomic import make_folder, replacing
 from bundle.errors import DataError
 from bundle.synthetic.styles import STYLES, Style
 

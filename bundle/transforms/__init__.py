@@ -1,5 +1,6 @@
 from .clicks import AddClickChannelsd, RandInstanceClicksd, click_channels
 from .density import InstanceTargetsd, density_map, instance_centres
+from .instances import LabelInstancesd
 from .judgements import GatherWinnersd, LoadJudgementsd
 from .loading import LoadSectiond
 from .outputs import SaveOutputsd, SplitOutputd
@@ -9,6 +10,7 @@ __all__ = [
     "AddClickChannelsd",
     "GatherWinnersd",
     "InstanceTargetsd",
+    "LabelInstancesd",
     "LoadJudgementsd",
     "LoadSectiond",
     "RandInstanceClicksd",

@@ -15,9 +15,9 @@ from monai.utils import convert_to_numpy
 from numpy.typing import NDArray
 
 from bundle import keys as K
-from bundle.atomic.file import make_folder, replacing
+from bundle.atomic import make_folder, replacing
 from bundle.data.image_files import check_section, opened, stem, write_itk
-from bundle.data.inference_items import result_path
+from bundle.data.result_files import result_path
 from bundle.errors import DataError
 
 EIGHT_BIT = (".png",)
@@ -59,7 +59,7 @@ class SplitOutputd(MapTransform):
 class SaveOutputsd(MapTransform):
     """Write mask, density and instances of an image, in its format and geometry.
 
-    Files are named by :func:`bundle.data.inference_items.result_path`, and each appears complete or not at all. A mask
+    Files are named by :func:`bundle.data.result_files.result_path`, and each appears complete or not at all. A mask
     is 0 and 255 where the format is a picture (PNG), else 0 and 1; a density map there 8 bit and times 255, else
     float32; instances are 16 bit.
 

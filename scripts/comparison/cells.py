@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from bundle.atomic.file import make_folder, storage_errors
+from bundle.atomic import make_folder, storage_errors
 from bundle.config_text import config_text
 from scripts.comparison.bundle_process import run_bundle
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bundle.atomic.file import replacing
+from bundle.atomic import replacing
 
 
 def write_noise_figure(path: Path, by_noise: Mapping[float, float], lines: Mapping[str, float]) -> Path:

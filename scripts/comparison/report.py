@@ -10,7 +10,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from bundle.atomic.file import replacing
+from bundle.atomic import replacing
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
 MODES = ("automatic", "interactive")

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from bundle.atomic import file as module
-from bundle.atomic.file import make_folder, replacing
+from bundle.atomic import make_folder, replacing
 from bundle.errors import DataError, StorageError
 from tests.integration.commands import ROOT
 from tests.loop_disk import fill, loop_disk, need_loop_disks
@@ -35,7 +35,7 @@ def call(code, *arguments):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from bundle.atomic.file import replacing
+from bundle.atomic import replacing
 with replacing(Path(sys.argv[1]), *sys.argv[2:]) as partial:
     partial.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -260,7 +260,7 @@ LIMITED = """
 import resource, sys, torch
 from pathlib import Path
 from bundle.errors import StorageError
-from bundle.atomic.file import replacing
+from bundle.atomic import replacing
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
 try:
     with replacing(Path(sys.argv[1])) as partial:

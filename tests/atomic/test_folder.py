@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from skimage.io import imsave
 
+from bundle.atomic import finish_replacing, new_folder
 from bundle.atomic import folder as module
-from bundle.atomic.folder import finish_replacing, new_folder
 from bundle.data.domain_folder import load_domain
 from bundle.errors import StorageError
 from scripts.prepare_data import main

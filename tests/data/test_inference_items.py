@@ -4,7 +4,8 @@ import pytest
 
 from bundle.data import domain_folder
 from bundle.data.image_files import write_png
-from bundle.data.inference_items import RESULTS, inference_items, result_path
+from bundle.data.inference_items import inference_items
+from bundle.data.result_files import RESULTS
 from bundle.errors import DataError
 from bundle.keys import IMAGE, LABEL, POINT_LABELS, POINTS
 
@@ -49,19 +50,6 @@ def _refused(path, *words, output_dir="/nowhere", **options):
     for word in words:
         assert word in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("image", "name"),
-    [
-        ("x/a.b.png", "a.b_mask.png"),
-        ("a.nii.gz", "a_mask.nii.gz"),
-        ("a.TIFF", "a_mask.tiff"),
-        ("a.mhd", "a_mask.mha"),
-    ],
-)
-def test_names_of_results(image, name):
-    assert result_path(image, "mask", "out").as_posix() == f"out/{name}"
 
 
 def test_folder_in_natural_order(folder, tmp_path):

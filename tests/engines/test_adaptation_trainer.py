@@ -5,7 +5,7 @@ import torch
 
 from bundle import keys as K
 from bundle.engines import AdaptationTrainer
-from bundle.engines.adaptation_trainer import drop_points, sample_positions
+from bundle.engines.adaptation_trainer import sample_positions
 from bundle.handlers import MeanTeacher
 from bundle.losses import MultitaskLoss, PromptContrastiveLoss
 from bundle.networks import PromptableSegmenter
@@ -242,26 +242,6 @@ def spied(student: PromptableSegmenter) -> list[tuple[torch.Tensor, torch.Tensor
 
     student.decode_with_probes = spy
     return asked
-
-
-def test_dropped_points_are_a_random_subset() -> None:
-    torch.manual_seed(0)
-    labels = torch.tensor([[1, 0, 1, 1, -1]]).repeat(4000, 1)
-    kept = drop_points(labels, bare_prob=0.0)
-    assert ((kept == labels) | (kept == -1)).all()
-    # The share kept is uniform, so none to all of the four are equally likely: a fifth each.
-    counts = torch.bincount((kept >= 0).sum(dim=1), minlength=5) / len(labels)
-    assert counts.tolist() == pytest.approx([0.2] * 5, abs=0.03)
-    assert (kept[:, :4] >= 0).float().mean(dim=0).tolist() == pytest.approx([0.5] * 4, abs=0.03)
-
-
-def test_some_images_keep_no_point_at_all() -> None:
-    torch.manual_seed(0)
-    labels = torch.ones(4000, 5, dtype=torch.long)
-    bare = (drop_points(labels, bare_prob=0.5) == -1).all(dim=1).float().mean()
-    # Half of them, and a sixth of the others.
-    assert bare.item() == pytest.approx(0.5 + 0.5 / 6, abs=0.03)
-    assert (drop_points(labels, bare_prob=1.0) == -1).all()
 
 
 def test_positions_are_drawn_from_their_region() -> None:

@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 from bundle import keys as K
 from bundle.engines import PreferenceTrainer
-from bundle.engines.preference_trainer import drop_clicks
 from bundle.handlers import PreferenceStatistics
 from bundle.losses import PreferenceLoss
 from bundle.networks import PromptableSegmenter
@@ -166,14 +165,3 @@ def test_winners_are_made_likely_where_their_region_is_disputed() -> None:
     disputed[:, 4:] = False
     expected = F.binary_cross_entropy_with_logits(logits[disputed], winner[disputed])
     torch.testing.assert_close(parts["nll"], expected)
-
-
-def test_dropped_clicks_are_a_random_subset() -> None:
-    torch.manual_seed(0)
-    image = prompted(torch.randn(1, 1, HEIGHT, WIDTH)).repeat(3000, 1, 1, 1)
-    kept = drop_clicks(image)
-    assert torch.equal(kept[:, 0], image[:, 0])
-    assert ((kept == image) | (kept == 0))[:, 1:].all()
-    # The share kept is uniform, so none to all of the three are equally likely.
-    counts = torch.bincount(kept[:, 1:].sum(dim=(1, 2, 3)).long(), minlength=4) / len(image)
-    assert counts.tolist() == pytest.approx([0.25] * 4, abs=0.04)

@@ -12,7 +12,13 @@ from torch import nn
 from bundle import keys as K
 from bundle.errors import DataError
 from bundle.handlers import Feedback
-from bundle.preferences.annotators import Annotator, ContourAnnotator, OracleAnnotator, RegionView
+from bundle.preferences.annotators import (
+    Annotator,
+    ContourAnnotator,
+    OracleAnnotator,
+    PeopleAnnotator,
+    RegionView,
+)
 from bundle.preferences.questions.questionnaire import Questionnaire
 from bundle.preferences.store.judgement_store import Judgement, JudgementStore
 from tests.preferences.hand_made import COUNT, REGIONS, HandMade, dataset
@@ -36,7 +42,7 @@ class Counting(OracleAnnotator):
 def build(tmp_path) -> Callable[..., Feedback]:
     """A handler on two images of six regions; what is on disk is there for the next one too."""
 
-    def make(annotator: Annotator | None, every: int = 0, labels: bool = True, **settings) -> Feedback:
+    def make(annotator: Annotator, every: int = 0, labels: bool = True, **settings) -> Feedback:
         images = dataset(tmp_path, labels=labels)
         asks = Questionnaire(images, HandMade(), tmp_path / "candidates", REGIONS, strategy="random", **settings)
         policy = nn.Linear(1, 1, bias=False)
@@ -150,7 +156,7 @@ def test_people_are_read_and_not_asked(build) -> None:
     ada, *_ = records(oracle)
     with JudgementStore(oracle.store) as store:
         store.add(Judgement(ada.question, 2, "person:ada", 4.0))
-    people = build(None)
+    people = build(PeopleAnnotator())
     (items,) = run(people)
     assert judged(items) == [(f"candidates/{Path(ada.question.candidates_file).name}", ada.question.index, 2)]
     assert people.metrics == {"feedback/questions": 1, "feedback/judged": 1, "feedback/seconds": 4.0}
@@ -158,7 +164,7 @@ def test_people_are_read_and_not_asked(build) -> None:
 
 
 def test_people_who_have_not_answered(build) -> None:
-    people = build(None)
+    people = build(PeopleAnnotator())
     with pytest.raises(DataError, match="no such store of judgements; open questions with configs"):
         run(people)
     run(build(OracleAnnotator()))
@@ -176,7 +182,7 @@ def test_the_oracle_misses_its_labels_before_anything_is_made(build) -> None:
     with pytest.raises(DataError, match=r"a\.npy: has no label, which oracle:noise=0 needs"):
         build(OracleAnnotator(), labels=False)
     build(ContourAnnotator(), labels=False)
-    build(None, labels=False)
+    build(PeopleAnnotator(), labels=False)
 
 
 def test_contours_need_no_labels(build) -> None:
@@ -242,12 +248,12 @@ def test_no_round_for_a_run_that_was_stopped(build) -> None:
 
 def test_what_the_oracle_sees_does_not_depend_on_where_files_lie(build) -> None:
     run(build(OracleAnnotator(noise=0.5)))
-    question = records(build(None))[0].question
+    question = records(build(PeopleAnnotator()))[0].question
     moved = dataclasses.replace(question, image="/b.npy", candidates_file="/b.npz")
     assert moved.id != question.id and moved.seen == question.seen
 
 
-@pytest.mark.parametrize(("annotator", "every"), [(OracleAnnotator(), -1), (None, 2)])
+@pytest.mark.parametrize(("annotator", "every"), [(OracleAnnotator(), -1), (PeopleAnnotator(), 2)])
 def test_rounds_that_cannot_be(build, annotator, every) -> None:
     with pytest.raises(ValueError, match=f"feedback_every is {every}: 0, or a number of epochs and an annotator"):
         build(annotator, every=every)

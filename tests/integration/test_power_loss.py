@@ -22,8 +22,7 @@ from typing import NamedTuple
 
 import pytest
 
-from bundle.atomic.file import make_folder, replacing
-from bundle.atomic.folder import new_folder
+from bundle.atomic import make_folder, new_folder, replacing
 from bundle.data.points import read_points
 from bundle.preferences.store.judgement_store import Candidate, Judgement, JudgementStore, Question
 from bundle.preferences.store.saved_clicks import SavedClicks

@@ -8,13 +8,14 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
+from bundle.preferences.annotator_choice import METHODS
 from monai.bundle import ConfigParser
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bundle import preflight
-from bundle.preferences.annotator_choice import METHODS
+from bundle.preferences.candidates.comparison import disputed
 from bundle.preferences.candidates.files import read_candidates
-from bundle.preferences.questions.regions import disputed, split_regions
+from bundle.preferences.questions.regions import split_regions
 from bundle.preferences.store.judgement_store import Judgement, JudgementStore
 from tests.integration.commands import call, command, flags, kill_after_first_epoch, run_here
 from tests.integration.test_training import STATE, epochs, equal, read

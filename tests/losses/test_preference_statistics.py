@@ -5,7 +5,7 @@ import torch
 from torch.distributions import Bernoulli, kl_divergence
 
 from bundle.losses.preference import PreferenceLoss
-from bundle.losses.preference_statistics import bernoulli_kl, preference_statistics
+from bundle.losses.preference_statistics import preference_statistics
 
 BETA = 0.5
 POLICY = torch.tensor([0.3, 1.2, -0.7, -2.0, 0.5, 0.9]).view(1, 1, 2, 3)
@@ -88,16 +88,6 @@ def test_divergence_is_a_mean_over_all_pixels() -> None:
     found = statistics(torch.stack((WINNER, LOSER))[None], torch.tensor([[-1]]), ONE_REGION)
     expected = kl_divergence(Bernoulli(logits=POLICY), Bernoulli(logits=REFERENCE)).sum().item()
     assert found["kl"] == (pytest.approx(expected, rel=1e-5), 6)
-
-
-def test_divergence_of_certain_pixels_is_finite_with_a_finite_gradient() -> None:
-    z = torch.tensor([-50.0, 0.0, 50.0])
-    policy, other = (t.clone().requires_grad_() for t in torch.meshgrid(z, z, indexing="ij"))
-    kl = bernoulli_kl(policy, other)
-    kl.sum().backward()
-    assert kl.isfinite().all() and policy.grad.isfinite().all() and other.grad.isfinite().all()
-    assert (kl.diagonal() == 0).all()
-    assert kl[0, 2].item() == kl[2, 0].item() == pytest.approx(100 / 2)
 
 
 def test_no_gradient_is_kept() -> None:

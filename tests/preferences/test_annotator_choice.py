@@ -1,7 +1,14 @@
 import pytest
 
-from bundle.preferences.annotator_choice import ANNOTATORS, METHODS, answered_by_people, choose_annotator
-from bundle.preferences.annotators import ContourAnnotator, OracleAnnotator
+from bundle.preferences.annotators import (
+    ANNOTATORS,
+    METHODS,
+    ContourAnnotator,
+    OracleAnnotator,
+    PeopleAnnotator,
+    answered_by_people,
+    choose_annotator,
+)
 from bundle.preferences.store.judgement_store import Candidate, Judgement, JudgementStore, Question
 
 ORACLE, EVOLUTION = OracleAnnotator(), ContourAnnotator()
@@ -28,7 +35,7 @@ def store(tmp_path):
 def test_a_named_annotator_is_asked_whatever_the_method(method) -> None:
     assert choose("oracle", method) is ORACLE
     assert choose("evolution", method) is EVOLUTION
-    assert choose("people", method) is None
+    assert isinstance(choose("people", method), PeopleAnnotator)
 
 
 def test_auto_is_contours_for_upo_and_the_oracle_where_no_person_answered(store) -> None:
@@ -40,7 +47,7 @@ def test_auto_is_contours_for_upo_and_the_oracle_where_no_person_answered(store)
 def test_auto_is_people_once_one_answered_and_did_not_take_it_back(store) -> None:
     with JudgementStore(store) as judgements:
         judgements.add(Judgement(QUESTION, 0, "person:ada", 2.0))
-    assert choose("auto", "lpo", store) is None
+    assert isinstance(choose("auto", "lpo", store), PeopleAnnotator)
     assert choose("auto", "upo", store) is EVOLUTION
     with JudgementStore(store) as judgements:
         judgements.add(Judgement(QUESTION, "undo", "person:ada", 2.0))

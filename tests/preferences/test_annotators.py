@@ -10,10 +10,8 @@ from bundle.preferences.annotators import (
     ContourAnnotator,
     OracleAnnotator,
     RegionView,
-    distinct,
-    regional_dice,
 )
-from bundle.preferences.questions.regions import disputed
+from bundle.preferences.candidates.comparison import regional_dice
 
 RANDOM = np.random.default_rng(0)
 TRUTH = RANDOM.random((16, 12)) < 0.5
@@ -30,18 +28,6 @@ def answers(annotator: Annotator, count: int, view: RegionView = VIEW) -> Counte
 
 def within(share: float, expected: float, count: int) -> bool:
     return abs(share - expected) < 3 * math.sqrt(expected * (1 - expected) / count)
-
-
-def test_regional_dice_by_hand() -> None:
-    candidates = np.array([[[1, 1, 0, 1]], [[0, 0, 0, 1]]], dtype=bool)
-    truth, region = np.array([[1, 0, 0, 0]], dtype=bool), np.array([[1, 1, 1, 0]], dtype=bool)
-    assert regional_dice(candidates, truth, region) == pytest.approx([3 / 4, 1 / 2])
-    assert regional_dice(candidates, truth & False, region) == pytest.approx([1 / 3, 1])
-
-
-def test_copies_in_a_region_count_once() -> None:
-    assert distinct(CANDIDATES, EVERYWHERE) == [0, 1, 2, 3]
-    assert distinct(CANDIDATES, ~disputed(CANDIDATES)) == [0]
 
 
 def test_oracle_without_faults_finds_the_best_of_every_region() -> None:

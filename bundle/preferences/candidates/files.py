@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.atomic.file import replacing
+from bundle.atomic import replacing
 from bundle.data.image_headers import open_regular
 from bundle.errors import DataError
 from bundle.json_files import parse_json

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from bundle.inferers.prompted_sliding_window import PromptedSlidingWindowInferer, most_clicks
 from bundle.networks.prompt_encoder import clicks_to_points
 from bundle.networks.promptable_segmenter import PromptableSegmenter
+from bundle.preferences.candidates.comparison import most_different
 from bundle.preferences.candidates.contour_evolution import evolve_mask
 from bundle.self_training.pseudo_labels import density_peaks
 
@@ -189,37 +190,3 @@ class DroppedFeatures:
 def probability_of(pred: Any) -> np.ndarray:
     """Foreground probability (X,Y) float32 of a prediction (1,2,X,Y)."""
     return pred[0, 0].float().sigmoid().cpu().numpy()
-
-
-def jaccard_distances(masks: np.ndarray) -> np.ndarray:
-    """1 - IoU of all pairs of masks (K,X,Y) bool, (K,K) float; two empty masks are equal."""
-    flat = masks.reshape(len(masks), -1).astype(np.float32)
-    both = flat @ flat.T
-    size = both.diagonal()
-    union = size[:, None] + size[None] - both
-    return np.where(union > 0, 1 - both / np.maximum(union, 1), 0.0)
-
-
-def most_different(masks: np.ndarray, count: int, min_distance: float = 0.0) -> list[int]:
-    """Choose masks one after another, each the farthest from those chosen; the first is always chosen.
-
-    Args:
-        masks: (N,X,Y) bool.
-        count: how many at most.
-        min_distance: smallest Jaccard distance to those chosen; copies are never chosen.
-
-    Returns:
-        Their numbers, in the order of choice.
-    """
-    distances = jaccard_distances(masks)
-    chosen, nearest = [0], distances[0]
-    while len(chosen) < count and nearest.max() > min_distance:
-        chosen.append(int(nearest.argmax()))
-        nearest = np.minimum(nearest, distances[chosen[-1]])
-    return chosen
-
-
-def diversity(masks: np.ndarray) -> float:
-    """Mean Jaccard distance of all pairs of masks (K,X,Y), in [0,1]; 0 for a single one."""
-    count = len(masks)
-    return float(jaccard_distances(masks).sum() / (count * (count - 1))) if count > 1 else 0.0

@@ -1,0 +1,5 @@
+"""Questions: regions of images whose candidates somebody shall judge."""
+
+from .questionnaire import Questionnaire
+
+__all__ = ["Questionnaire"]

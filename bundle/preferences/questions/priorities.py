@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bundle.preferences.questions.regions import disputed
+from bundle.preferences.candidates.comparison import disputed
 
 STRATEGIES = ("random", "disagreement", "uncertainty")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from monai.data import Dataset
-from torch import nn
 from tqdm import tqdm
 
 from bundle import keys as K
-from bundle.atomic.file import make_folder
+from bundle.atomic import make_folder
 from bundle.data.image_files import stem
 from bundle.errors import DataError
 from bundle.networks.promptable_segmenter import PromptableSegmenter
+from bundle.preferences.candidates.comparison import diversity
 from bundle.preferences.candidates.files import (
     CandidateSet,
     file_sha256,
@@ -25,10 +24,11 @@ from bundle.preferences.candidates.files import (
     read_candidates,
     write_candidates,
 )
-from bundle.preferences.candidates.maker import CandidateMaker, diversity
+from bundle.preferences.candidates.maker import CandidateMaker
 from bundle.preferences.questions.priorities import choose_by_budget, priorities
 from bundle.preferences.questions.regions import region_box, split_regions
 from bundle.preferences.store.judgement_store import Candidate, JudgementStore, Question
+from bundle.state_files import state_sha256
 
 logger = logging.getLogger(__name__)
 
@@ -193,19 +193,3 @@ class Questionnaire:
         with JudgementStore(store) as judgements:
             new = judgements.open_questions(questions)
         logger.info("%d questions in %s, %d of them new", len(questions), store, new)
-
-
-def state_sha256(network: nn.Module) -> str:
-    """Fingerprint of a network's weights.
-
-    Args:
-        network: any.
-
-    Returns:
-        SHA-256 over names and values, hexadecimal.
-    """
-    digest = hashlib.sha256()
-    for name, value in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

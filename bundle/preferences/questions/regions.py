@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from bundle.preferences.candidates.comparison import disputed
 from bundle.preferences.store.records import REGIONS
 
 EIGHT = np.ones((3, 3), dtype=bool)
@@ -45,18 +46,6 @@ def split_regions(regions: str, candidates: np.ndarray) -> np.ndarray:
     reached = ndimage.maximum_filter(apart, size=gap + 1, mode="constant")
     labels, _ = ndimage.label(reached, structure=EIGHT)
     return np.where(apart, labels - 1, -1).astype(np.int32)
-
-
-def disputed(candidates: np.ndarray) -> np.ndarray:
-    """Find where the candidates do not all agree.
-
-    Args:
-        candidates: (K,X,Y) bool.
-
-    Returns:
-        (X,Y) bool.
-    """
-    return np.logical_and(candidates.any(axis=0), ~candidates.all(axis=0))
 
 
 def region_box(region: np.ndarray) -> tuple[int, int, int, int]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bundle.atomic.file import replacing
+from bundle.atomic import replacing
 from bundle.errors import DataError
 from bundle.json_files import parse_json
 from bundle.preferences.store.click_records import CLICK_FIELDS, ClickRecord, check_click

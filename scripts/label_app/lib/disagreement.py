@@ -16,8 +16,8 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from bundle import keys as K
 from bundle.data.image_files import stem
 from bundle.handlers.weights import load_matching
+from bundle.preferences.candidates.comparison import diversity
 from bundle.preferences.candidates.files import file_sha256, read_candidates
-from bundle.preferences.candidates.maker import diversity
 from bundle.preferences.questions.questionnaire import Questionnaire
 from bundle.state_files import read_state
 

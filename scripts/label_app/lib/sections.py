@@ -18,7 +18,7 @@ from monailabel.transform.writer import PolygonWriter
 
 from bundle import keys as K
 from bundle.data.image_files import SUFFIXES, stem
-from bundle.data.inference_items import result_path
+from bundle.data.result_files import result_path
 from bundle.errors import DataError
 from bundle.transforms.outputs import write_like
 from lib.devices import devices

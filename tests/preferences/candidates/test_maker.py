@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from bundle.inferers import PromptedSlidingWindowInferer
-from bundle.preferences.candidates.maker import CURRENT, CandidateMaker, diversity, jaccard_distances, most_different
+from bundle.preferences.candidates.comparison import jaccard_distances
+from bundle.preferences.candidates.maker import CURRENT, CandidateMaker
 from tests.networks.tiny import tiny_segmenter
 
 SHAPE = (40, 24)  # more than a window, and not square
@@ -142,23 +143,6 @@ def test_mode_is_restored_after_a_failure(networks) -> None:
         maker()(networks, crowded)
     assert policy.training
     policy.eval()
-
-
-def test_distances_by_hand() -> None:
-    masks = np.array([[[1, 1, 0, 0]], [[0, 1, 1, 0]], [[0, 0, 0, 0]]], dtype=bool)
-    expected = [[0, 2 / 3, 1], [2 / 3, 0, 1], [1, 1, 0]]
-    np.testing.assert_allclose(jaccard_distances(masks), expected, atol=1e-6)
-    assert diversity(masks) == pytest.approx((2 / 3 + 1 + 1) / 3)
-    assert diversity(masks[:1]) == diversity(masks[[0, 0]]) == diversity(masks[[2, 2]]) == 0
-
-
-def test_each_is_the_farthest_from_those_chosen() -> None:
-    row = np.arange(10)
-    masks = np.stack([row < n for n in (5, 5, 6, 10, 1)])[:, None]
-    # From the first: 0, 0, 1/6, 1/2, 4/5; then the one with 10 is 1/2 from the first and 9/10 from the last.
-    assert most_different(masks, 3) == [0, 4, 3]
-    assert most_different(masks, 9) == [0, 4, 3, 2]
-    assert most_different(masks, 9, min_distance=0.2) == [0, 4, 3]
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
 from bundle import keys as K
 from bundle.errors import DataError
 from bundle.preferences.candidates.files import read_candidates
-from bundle.preferences.questions.questionnaire import Questionnaire, state_sha256
+from bundle.preferences.questions.questionnaire import Questionnaire
 from bundle.preferences.store.judgement_store import JudgementStore
+from bundle.state_files import state_sha256
 from tests.preferences.hand_made import BLOCK, COUNT, REGIONS, HandMade, candidates_of, dataset, truth_of
 
 NETWORKS = {"policy": nn.Linear(1, 1)}
@@ -133,12 +133,3 @@ def test_two_images_of_one_name(tmp_path) -> None:
 def test_settings_that_cannot_be_are_refused_before_candidates_are_made(tmp_path, setting, text) -> None:
     with pytest.raises(ValueError, match=text):
         questionnaire(tmp_path, **setting)
-
-
-def test_fingerprint_is_of_names_values_and_nothing_else() -> None:
-    torch.manual_seed(0)
-    one, other = nn.Linear(2, 2), nn.Linear(2, 2)
-    assert state_sha256(one) != state_sha256(other)
-    other.load_state_dict(one.state_dict())
-    assert state_sha256(one) == state_sha256(other)
-    assert state_sha256(nn.Sequential(one)) != state_sha256(one)

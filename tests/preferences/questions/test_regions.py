@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from bundle.preferences.questions.regions import disputed, region_box, split_regions
+from bundle.preferences.candidates.comparison import disputed
+from bundle.preferences.questions.regions import region_box, split_regions
 
 
 def two_masks(shape: tuple[int, int], *pixels: tuple[int, int]) -> np.ndarray:
@@ -57,11 +58,6 @@ def test_components_at_the_border() -> None:
 
 def test_candidates_that_agree_have_no_components() -> None:
     assert (split_regions("components:3", np.ones((3, 4, 4), dtype=bool)) == -1).all()
-
-
-def test_disputed() -> None:
-    masks = np.array([[[1, 1, 0, 0]], [[1, 0, 0, 1]], [[1, 1, 0, 0]]], dtype=bool)
-    assert disputed(masks).tolist() == [[False, True, False, True]]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,68 @@
+"""What holds a policy where it was while it learns preferences (ours)."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from bundle.losses.preference import winning_mask
+
+
+def anchor_losses(
+    policy: torch.Tensor,
+    reference: torch.Tensor,
+    candidates: torch.Tensor,
+    winners: torch.Tensor,
+    regions: torch.Tensor,
+) -> dict[str, torch.Tensor]:
+    """Losses that stand beside the preference loss.
+
+    A pixel counts as judged where its region has a winner and the candidates disagree. There ``nll`` is the winners'
+    mean negative log-likelihood (as in iterative RPO, arXiv 2404.19733), for a policy can win a comparison by making
+    losers unlikely alone. Over all other pixels, where the preference loss has no gradient but shared weights drift,
+    ``anchor`` is the mean of KL(reference || policy). ``det`` is the mean squared difference of both density maps.
+
+    Args:
+        policy: (B,2,H,W) foreground logits and density.
+        reference: (B,2,H,W), the same without gradient.
+        candidates: (B,K,H,W) of 0 and 1.
+        winners: (B,R) as :class:`bundle.losses.PreferenceLoss` takes them.
+        regions: (B,H,W), likewise.
+
+    Returns:
+        ``nll``, ``anchor`` and ``det``, scalars from 0; ``nll`` is 0 where nothing is judged.
+    """
+    agreed = (candidates.amax(dim=1) == candidates.amin(dim=1)).unsqueeze(1).to(policy.dtype)
+    best = winning_mask(candidates.flatten(2), winners, regions).view_as(agreed)
+    judged = (1 - agreed) * has_winner(winners, regions)
+    nll = F.binary_cross_entropy_with_logits(policy[:, :1], best, reduction="none")
+    divergence = bernoulli_kl(reference[:, :1], policy[:, :1])
+    return {
+        "nll": _mean_where(judged, nll),
+        "anchor": _mean_where(1 - judged, divergence),
+        "det": (policy[:, 1:] - reference[:, 1:]).square().mean(),
+    }
+
+
+def has_winner(winners: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
+    """Which pixels lie in a region with a winner: (B,R) and (B,H,W) to (B,1,H,W) of 0 and 1."""
+    winner = winners.gather(1, regions.flatten(1).clamp(min=0)).view_as(regions)
+    return ((regions >= 0) & (winner >= 0)).unsqueeze(1).float()
+
+
+def bernoulli_kl(logits: torch.Tensor, other_logits: torch.Tensor) -> torch.Tensor:
+    """KL(p || q) in nats of Bernoulli distributions with logits z_p and z_q, elementwise and stable.
+
+    p (log p - log q) + (1-p) (log(1-p) - log(1-q)) = p (z_p - z_q) + log(1-p) - log(1-q).
+
+    Args:
+        logits: z_p, any shape.
+        other_logits: z_q, the same shape.
+    """
+    kl = logits.sigmoid() * (logits - other_logits) + F.logsigmoid(-logits) - F.logsigmoid(-other_logits)
+    return kl.clamp(min=0.0)
+
+
+def _mean_where(weight: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Mean of values where a weight of 0 or 1 is 1; 0 where it is nowhere."""
+    return (weight * values).sum() / weight.sum().clamp(min=1.0)

@@ -1,0 +1,90 @@
+"""How candidate masks of one image differ: where, how much, and which of them are the same."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+
+def disputed(candidates: np.ndarray) -> np.ndarray:
+    """Find where the candidates do not all agree.
+
+    Args:
+        candidates: (K,X,Y) bool.
+
+    Returns:
+        (X,Y) bool.
+    """
+    return np.logical_and(candidates.any(axis=0), ~candidates.all(axis=0))
+
+
+def distinct(candidates: np.ndarray, region: np.ndarray) -> list[int]:
+    """Leave out candidates that are copies of an earlier one in a region.
+
+    Args:
+        candidates: (K,X,Y) bool.
+        region: (X,Y) bool.
+
+    Returns:
+        The numbers of the others, in order.
+    """
+    first: dict[bytes, int] = {}
+    for number, inside in enumerate(candidates[:, region]):
+        first.setdefault(inside.tobytes(), number)
+    return list(first.values())
+
+
+def majority(candidates: np.ndarray) -> np.ndarray:
+    """What more than half of the candidates (K,X,Y) bool have, without what is thinner than three pixels; (X,Y)."""
+    return ndimage.binary_opening(candidates.mean(axis=0) > 0.5)
+
+
+def regional_dice(candidates: np.ndarray, truth: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """Dice of candidates with a truth in a region, ``(2 |A and B| + 1) / (|A| + |B| + 1)``.
+
+    The added pixel keeps it defined where the truth is empty: there the candidate with the fewest pixels scores best.
+
+    Args:
+        candidates: (K,X,Y) bool.
+        truth: (X,Y) bool.
+        region: (X,Y) bool.
+
+    Returns:
+        (K,) in (0,1].
+    """
+    a, b = candidates[:, region], truth[region]
+    return (2 * (a & b).sum(axis=1) + 1) / (a.sum(axis=1) + b.sum() + 1)
+
+
+def jaccard_distances(masks: np.ndarray) -> np.ndarray:
+    """1 - IoU of all pairs of masks (K,X,Y) bool, (K,K) float; two empty masks are equal."""
+    flat = masks.reshape(len(masks), -1).astype(np.float32)
+    both = flat @ flat.T
+    size = both.diagonal()
+    union = size[:, None] + size[None] - both
+    return np.where(union > 0, 1 - both / np.maximum(union, 1), 0.0)
+
+
+def most_different(masks: np.ndarray, count: int, min_distance: float = 0.0) -> list[int]:
+    """Choose masks one after another, each the farthest from those chosen; the first is always chosen.
+
+    Args:
+        masks: (N,X,Y) bool.
+        count: how many at most.
+        min_distance: smallest Jaccard distance to those chosen; copies are never chosen.
+
+    Returns:
+        Their numbers, in the order of choice.
+    """
+    distances = jaccard_distances(masks)
+    chosen, nearest = [0], distances[0]
+    while len(chosen) < count and nearest.max() > min_distance:
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, distances[chosen[-1]])
+    return chosen
+
+
+def diversity(masks: np.ndarray) -> float:
+    """Mean Jaccard distance of all pairs of masks (K,X,Y), in [0,1]; 0 for a single one."""
+    count = len(masks)
+    return float(jaccard_distances(masks).sum() / (count * (count - 1))) if count > 1 else 0.0
