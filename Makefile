@@ -25,7 +25,7 @@ PORT ?= 8000
 .PHONY: demo test lint bench fuzz annotate browser-test label label-serve label-test
 
 demo: $(INSTALLED)
-	$(BIN)/python scripts/demo.py $(DEMO)
+	$(BIN)/python -m scripts.demo $(DEMO)
 
 # make test FAST=1 leaves out the slow tests
 test: $(INSTALLED)
@@ -37,9 +37,9 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 bench: $(INSTALLED)
-	$(BIN)/python scripts/benchmark.py decode --json runs/decode.json
-	$(BIN)/python scripts/benchmark.py preference_step --json runs/preference_step.json
-	$(BIN)/python scripts/benchmark.py click --json runs/click.json --threads 2
+	$(BIN)/python -m scripts.benchmark decode --json runs/decode.json
+	$(BIN)/python -m scripts.benchmark preference_step --json runs/preference_step.json
+	$(BIN)/python -m scripts.benchmark click --json runs/click.json --threads 2
 
 # damaged files and hostile requests, in child processes; what is found goes to runs/fuzz
 SECONDS ?= 600
@@ -47,7 +47,7 @@ fuzz: $(INSTALLED)
 	$(BIN)/python -m scripts.fuzz --seconds $(SECONDS)
 
 annotate: $(INSTALLED)
-	$(BIN)/python scripts/annotate.py --data $(DATA) --checkpoint $(CHECKPOINT) --port $(PORT) $(if $(CONFIG),--config $(CONFIG))
+	$(BIN)/python -m scripts.annotate --data $(DATA) --checkpoint $(CHECKPOINT) --port $(PORT) $(if $(CONFIG),--config $(CONFIG))
 
 # the annotation page in a real browser: Chromium, such as Debian's package; screenshots go to runs/browser
 browser-test: $(INSTALLED)

@@ -1,6 +1,6 @@
 """Open the page where a person clicks points, picks the best candidates and trains on them.
 
-python scripts/annotate.py --data data/target --checkpoint models/adapted.pt
+python -m scripts.annotate --data data/target --checkpoint models/adapted.pt
 """
 
 from __future__ import annotations
@@ -17,28 +17,27 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
+import torch
+import uvicorn
+from monai.bundle import ConfigParser
+
+from bundle import keys as K
+from bundle.annotate.click_service import Clicker
+from bundle.annotate.connections import SETTINGS
+from bundle.annotate.request_guard import LOOPBACK, Gate
+from bundle.annotate.server import create_app
+from bundle.annotate.training_process import Training
+from bundle.annotate.vote_service import Ballot
+from bundle.atomic import make_folder
+from bundle.config_text import config_text
+from bundle.data.domain_folder import read_datalist
+from bundle.errors import DataError
+from bundle.handlers.weights import load_matching
+from bundle.preferences.store.judgement_store import JudgementStore
+from bundle.preflight import explain
+from bundle.state_files import read_state
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-import torch  # noqa: E402
-import uvicorn  # noqa: E402
-from monai.bundle import ConfigParser  # noqa: E402
-
-from bundle import keys as K  # noqa: E402
-from bundle.annotate.click_service import Clicker  # noqa: E402
-from bundle.annotate.connections import SETTINGS  # noqa: E402
-from bundle.annotate.request_guard import LOOPBACK, Gate  # noqa: E402
-from bundle.annotate.server import create_app  # noqa: E402
-from bundle.annotate.training_process import Training  # noqa: E402
-from bundle.annotate.vote_service import Ballot  # noqa: E402
-from bundle.atomic import make_folder  # noqa: E402
-from bundle.config_text import config_text  # noqa: E402
-from bundle.data.domain_folder import read_datalist  # noqa: E402
-from bundle.errors import DataError  # noqa: E402
-from bundle.handlers.weights import load_matching  # noqa: E402
-from bundle.preferences.store.judgement_store import JudgementStore  # noqa: E402
-from bundle.preflight import explain  # noqa: E402
-from bundle.state_files import read_state  # noqa: E402
 
 PATIENCE = 5.0
 """Seconds for which a request waits while another program holds the store."""
@@ -48,7 +47,7 @@ OPEN_FILES = 4096
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    options = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    options = argparse.ArgumentParser(prog="python -m scripts.annotate", description=(__doc__ or "").split("\n")[0])
     add = options.add_argument
     add("--data", type=Path, required=True, help="domain folder")
     add("--split", default="training", help="of the domain (default: training)")

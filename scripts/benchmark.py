@@ -1,8 +1,8 @@
 """Measure how fast the bundle's parts are.
 
-python scripts/benchmark.py decode --json runs/decode.json
-python scripts/benchmark.py preference_step --json runs/preference_step.json
-python scripts/benchmark.py click --json runs/click.json
+python -m scripts.benchmark decode --json runs/decode.json
+python -m scripts.benchmark preference_step --json runs/preference_step.json
+python -m scripts.benchmark click --json runs/click.json
 """
 
 import argparse
@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, which holds the package `bundle`
 
 import torch
 from monai.bundle import ConfigParser
@@ -34,7 +32,7 @@ WARM_UP = 3
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line; each subcommand sets ``measure``, which returns the results."""
-    options = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    options = argparse.ArgumentParser(prog="python -m scripts.benchmark", description=(__doc__ or "").split("\n")[0])
     commands = options.add_subparsers(dest="command", required=True)
     decode = commands.add_parser("decode", help="what prompts cost: PromptableSegmenter.decode with points and without")
     decode.add_argument("--points", type=_positive, default=32, help="points of an image")

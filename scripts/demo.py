@@ -14,20 +14,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+import pandas as pd
 
-import pandas as pd  # noqa: E402
-
-from bundle.atomic import make_folder  # noqa: E402
-from bundle.data.preparation import Preparation, prepare_domain  # noqa: E402
-from bundle.errors import DataError  # noqa: E402
-from bundle.json_files import read_json, write_json  # noqa: E402
-from bundle.synthetic.generator import write_domain  # noqa: E402
-from scripts.comparison.cells import CellError, Cells, Task, stopwatch  # noqa: E402
-from scripts.comparison.noise_figure import write_noise_figure  # noqa: E402
-from scripts.comparison.preference_rows import NOISE, PREFERENCES, STUDY, PreferenceRow, in_order, read_cost  # noqa: E402
-from scripts.comparison.report import Row, write_overview, write_report  # noqa: E402
+from bundle.atomic import make_folder
+from bundle.data.preparation import Preparation, prepare_domain
+from bundle.errors import DataError
+from bundle.json_files import read_json, write_json
+from bundle.synthetic.generator import write_domain
+from scripts.comparison.cells import CellError, Cells, Task, stopwatch
+from scripts.comparison.noise_figure import write_noise_figure
+from scripts.comparison.preference_rows import NOISE, PREFERENCES, STUDY, PreferenceRow, in_order, read_cost
+from scripts.comparison.report import Row, write_overview, write_report
 
 PIXEL_SIZES = {"vnc": 4.6, "lucchi-pp": 5.0}
 """Nanometres of public data sets whose files do not tell; other folders need --source-pixel-size and the like."""
@@ -256,7 +253,7 @@ def draw_noise(run: Path, rows: list[Row]) -> Path:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    options = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    options = argparse.ArgumentParser(prog="python -m scripts.demo", description=(__doc__ or "").split("\n")[0])
     add = options.add_argument
     add("--data", type=Path, help="folder of the domains, each with train/ and test/ (default: synthetic domains)")
     add("--source", default=None, help="name of the source domain (default: synthetic-a)")

@@ -12,21 +12,20 @@ import secrets
 import sys
 from pathlib import Path
 
+import uvicorn
+from monailabel.config import settings
+from monailabel.interfaces.utils.app import app_instance
+from monailabel.main import Main
+from starlette.middleware.cors import CORSMiddleware
+
+from bundle.annotate.connections import SETTINGS
+from bundle.annotate.request_guard import App, Bodies, Gate
+from bundle.errors import DataError
+from bundle.preflight import explain
+from scripts.annotate import allow_connections, check_token, listen, names_of
+from scripts.label_app.endpoints import LOGIN, create_app
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-import uvicorn  # noqa: E402
-from monailabel.config import settings  # noqa: E402
-from monailabel.interfaces.utils.app import app_instance  # noqa: E402
-from monailabel.main import Main  # noqa: E402
-from starlette.middleware.cors import CORSMiddleware  # noqa: E402
-
-from bundle.annotate.connections import SETTINGS  # noqa: E402
-from bundle.annotate.request_guard import App, Bodies, Gate  # noqa: E402
-from bundle.errors import DataError  # noqa: E402
-from bundle.preflight import explain  # noqa: E402
-from scripts.annotate import allow_connections, check_token, listen, names_of  # noqa: E402
-from scripts.label_app.endpoints import LOGIN, create_app  # noqa: E402
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -44,7 +43,7 @@ ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?")
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    options = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    options = argparse.ArgumentParser(prog="python -m scripts.label_server", description=(__doc__ or "").split("\n")[0])
     add = options.add_argument
     add("--studies", type=Path, required=True, help="folder of images")
     add("--checkpoint", type=Path, default=ROOT / "models" / "adapted.pt", help="default: models/adapted.pt")

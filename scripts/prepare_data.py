@@ -1,14 +1,12 @@
 """Turn folders of microscope images, and of masks if there are any, into a domain folder.
 
-python scripts/prepare_data.py --data scans/vnc --output data/vnc --pixel-size 4.6 --target-pixel-size 20
+python -m scripts.prepare_data --data scans/vnc --output data/vnc --pixel-size 4.6 --target-pixel-size 20
 """
 
 import argparse
 import logging
 import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, which holds the package `bundle`
 
 import itk
 
@@ -25,7 +23,9 @@ image,x,y,label (1 foreground, 0 background; the label may be left out); a secti
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line; its destinations are the fields of `Preparation`."""
-    options = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], epilog=_FORMATS)
+    options = argparse.ArgumentParser(
+        prog="python -m scripts.prepare_data", description=(__doc__ or "").split("\n")[0], epilog=_FORMATS
+    )
     add = options.add_argument
     add("--output", type=Path, required=True, metavar="DIR", help="domain folder to write")
     add("--name", help="name of the domain (default: that of the output folder)")

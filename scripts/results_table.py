@@ -1,6 +1,6 @@
 """Average the comparisons of several seeds, as a table in Markdown.
 
-python scripts/results_table.py runs/vnc-lucchi-s0 runs/vnc-lucchi-s1
+python -m scripts.results_table runs/vnc-lucchi-s0 runs/vnc-lucchi-s1
 """
 
 import argparse
@@ -8,19 +8,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+import pandas as pd
 
-import pandas as pd  # noqa: E402
-
-from bundle.errors import DataError  # noqa: E402
-from bundle.json_files import read_json  # noqa: E402
+from bundle.errors import DataError
+from bundle.json_files import read_json
 
 COST = ("judgements", "annotation_seconds")
 
 
 def read_runs(folders: Sequence[Path]) -> pd.DataFrame:
-    """Read the results of ``scripts/demo.py``.
+    """Read the results of ``python -m scripts.demo``.
 
     Args:
         folders: of comparisons.
@@ -85,8 +82,10 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit status: 0, or 2 when a folder cannot be used.
     """
-    options = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    options.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="output folders of scripts/demo.py")
+    options = argparse.ArgumentParser(
+        prog="python -m scripts.results_table", description=(__doc__ or "").split("\n")[0]
+    )
+    options.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="output folders of python -m scripts.demo")
     try:
         print(format_runs(read_runs(options.parse_args(arguments).runs)))
     except DataError as error:

@@ -140,7 +140,7 @@ class Training:
 
         Returns:
             ``state`` (``idle``, ``running``, ``done``, ``failed`` or ``stopped``), ``method``, ``message`` (one line,
-            why it failed), ``seconds``, ``progress`` (what :class:`bundle.handlers.progress_file.ProgressFile` wrote,
+            why it failed), ``seconds``, ``progress`` (what :class:`bundle.handlers.ProgressFile` wrote,
             None before it has begun), ``picture`` (there is one of before and after), ``commands`` (by method),
             ``advised`` (the method that suits the share answered), ``checkpoint``, ``log``, and :meth:`counts`.
         """

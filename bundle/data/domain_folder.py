@@ -90,7 +90,7 @@ def read_datalist(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / DATALIST
     if not Path(folder).is_dir():
-        raise DataError(f"{folder}: no such folder; scripts/prepare_data.py makes domain folders")
+        raise DataError(f"{folder}: no such folder; python -m scripts.prepare_data makes domain folders")
     content = read_json(path)
     if not isinstance(content, dict):
         raise DataError(f"{path}: expected an object with the lists {', '.join(SPLITS)}, got {str(content)[:80]}")

@@ -139,7 +139,7 @@ def check_section(path: str | Path, header: ImageHeader) -> None:
     if header.sections != 1:
         raise DataError(
             f"{path}: is a stack of {header.sections} sections; expected a single section. "
-            "scripts/prepare_data.py takes stacks apart"
+            "python -m scripts.prepare_data takes stacks apart"
         )
     if header.channels != 1:
         raise DataError(f"{path}: has {header.channels} channels; expected one. Save it as plain gray")

@@ -28,7 +28,7 @@ _PREFIX = {"training": "train", "validation": "validation", "test": "test"}
 
 @dataclass(frozen=True)
 class Preparation:
-    """What to prepare, and how; the options of ``scripts/prepare_data.py``.
+    """What to prepare, and how; the options of ``python -m scripts.prepare_data``.
 
     Attributes:
         output: domain folder to write.

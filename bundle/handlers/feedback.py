@@ -102,7 +102,7 @@ class Feedback:
 
         Args:
             number: of the round, from 0.
-            others: see :meth:`bundle.preferences.questions.questionnaire.Questionnaire.make_candidates`.
+            others: see :meth:`bundle.preferences.questions.Questionnaire.make_candidates`.
         """
         annotator = self.annotator
         if not isinstance(annotator, SimulatedAnnotator):

@@ -34,7 +34,7 @@ class SingleSectiond(MapTransform):
             if shape[0] != 1 or len(shape) < 3 or any(length != 1 for length in shape[3:]):
                 raise ValueError(
                     f"{key} has shape {shape} (channels, x, y, ...), expected one gray section (1, x, y). Save colour "
-                    "as plain gray; take stacks apart with scripts/prepare_data.py"
+                    "as plain gray; take stacks apart with python -m scripts.prepare_data"
                 )
             d[key] = d[key].reshape(shape[:3])
         return d

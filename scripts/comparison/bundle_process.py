@@ -13,7 +13,7 @@ from threading import Lock
 
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 # Each command gets a process of its own, forked from one that has done nothing but import.
 FORKS = multiprocessing.get_context("forkserver")
@@ -51,7 +51,6 @@ def _run_here(arguments: list[str], log: str, threads: int) -> None:
         os.dup2(out.fileno(), sys.stderr.fileno())
     torch.set_num_threads(threads)
     os.chdir(ROOT)
-    sys.path.insert(0, str(ROOT))
     sys.argv = ["monai.bundle", *arguments]
     try:
         runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)

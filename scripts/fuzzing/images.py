@@ -65,7 +65,7 @@ class ImageTarget(Target):
         return refused
 
     def open_page(self, folder: Path) -> Clicker:
-        """The page's images of a folder, as ``scripts/annotate.py`` opens them."""
+        """The page's images of a folder, as ``python -m scripts.annotate`` opens them."""
         return Clicker(folder, "training", "points.json", self.store, self.load, self.network, self.inferer)
 
     def load(self, path: str) -> torch.Tensor:

@@ -98,7 +98,7 @@ TOKENS = (
 
 
 class LiveServer(Target):
-    """``scripts/annotate.py`` on a small domain."""
+    """``python -m scripts.annotate`` on a small domain."""
 
     group = "requests"
 
@@ -109,7 +109,7 @@ class LiveServer(Target):
         torch.save(tiny_network().state_dict(), folder / "start.pt")
         settings = {**NETWORK, "max_points": 6, "window": [32, 32]}
         (folder / "tiny.json").write_text(json.dumps(settings))
-        command = [sys.executable, str(ROOT / "scripts" / "annotate.py"), "--data", domain, "--token", TOKEN]
+        command = [sys.executable, "-m", "scripts.annotate", "--data", domain, "--token", TOKEN]
         command += ["--checkpoint", folder / "start.pt", "--config", folder / "tiny.json", "--port", 0]
         command += ["--store", folder / "preferences.sqlite", "--candidates", folder / "candidates"]
         self.log = folder / "server.log"

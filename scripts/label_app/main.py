@@ -1,4 +1,4 @@
-"""A MONAI Label app around the bundle; ``scripts/label_server.py`` serves it."""
+"""A MONAI Label app around the bundle; ``python -m scripts.label_server`` serves it."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def client(app):
 
 @pytest.fixture
 def paths(domain, ballot, tmp_path):
-    """Options of ``scripts/annotate.py`` for a network as the configurations have it."""
+    """Options of ``python -m scripts.annotate`` for a network as the configurations have it."""
     config = ConfigParser()
     config.read_config(ROOT / "configs" / "inference.json")
     torch.save(config.get_parsed_content("network_def").state_dict(), tmp_path / "network.pt")

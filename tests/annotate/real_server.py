@@ -1,4 +1,4 @@
-"""``scripts/annotate.py`` as a process of its own."""
+"""``python -m scripts.annotate`` as a process of its own."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ class Server:
     def __init__(self, *arguments):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.command = [sys.executable, "scripts/annotate.py", *map(str, arguments), "--port", str(self.port)]
+        self.command = [sys.executable, "-m", "scripts.annotate", *map(str, arguments), "--port", str(self.port)]
         self.command += ["--token", TOKEN]
         self.headers = {"authorization": f"token {TOKEN}".encode()}
         self.start()

@@ -1,4 +1,4 @@
-"""What ``scripts/annotate.py`` says when it cannot start."""
+"""What ``python -m scripts.annotate`` says when it cannot start."""
 
 import socket
 
@@ -32,7 +32,10 @@ def test_data_and_network(fails, domain, tmp_path):
     torch.save({"x": torch.zeros(1)}, tmp_path / "other.pt")
     (tmp_path / "text.pt").write_text("no weights")
     for changes, text in (
-        ({"data": tmp_path / "nowhere"}, "nowhere: no such folder; scripts/prepare_data.py makes domain folders"),
+        (
+            {"data": tmp_path / "nowhere"},
+            "nowhere: no such folder; python -m scripts.prepare_data makes domain folders",
+        ),
         ({"split": "train"}, "no split 'train' with images in it; it has: training, test"),
         ({"split": "validation"}, "no split 'validation' with images in it; it has: training, test"),
         ({"checkpoint": tmp_path / "nowhere.pt"}, "nowhere.pt: no such checkpoint; train one first, or name another"),

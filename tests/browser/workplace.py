@@ -138,7 +138,7 @@ def centres(mask: np.ndarray) -> list[tuple[int, int]]:
 
 
 class Server:
-    """``scripts/annotate.py`` on a free port of the loopback."""
+    """``python -m scripts.annotate`` on a free port of the loopback."""
 
     def __init__(self, workplace: Workplace) -> None:
         options = {
@@ -150,7 +150,7 @@ class Server:
             "--trained": workplace.folder / "model.pt",
             "--port": 0,
         }
-        line = [sys.executable, "scripts/annotate.py", *(str(part) for pair in options.items() for part in pair)]
+        line = [sys.executable, "-m", "scripts.annotate", *(str(part) for pair in options.items() for part in pair)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(line, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
         said = self.process.stdout.readline()

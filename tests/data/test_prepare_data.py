@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -423,8 +424,9 @@ def test_command_line_prints_a_summary(tmp_path, masked, capsys):
 
 def test_command_line_refuses_in_one_line(tmp_path):
     (tmp_path / "x.png").write_text("hello")
-    command = [sys.executable, str(ROOT / "scripts/prepare_data.py"), "--train", "x.png", "--output", "out"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    command = [sys.executable, "-m", "scripts.prepare_data", "--train", "x.png", "--output", "out"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     assert done.stderr.startswith("prepare_data: x.png: cannot be read")
     assert done.stderr.count("\n") == 1

@@ -8,11 +8,11 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
-from bundle.preferences.annotator_choice import METHODS
 from monai.bundle import ConfigParser
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bundle import preflight
+from bundle.preferences.annotators import METHODS
 from bundle.preferences.candidates.comparison import disputed
 from bundle.preferences.candidates.files import read_candidates
 from bundle.preferences.questions.regions import split_regions

@@ -97,8 +97,8 @@ class Server:
 @contextmanager
 def serving(studies: Path, log: Path, *options: str):
     """Start our server, and stop it and all that it started in the end."""
-    command = [sys.executable, str(ROOT / "scripts" / "label_server.py"), "--studies", str(studies), *options]
-    with running([*command, "--token", TOKEN], studies, log, TOKEN) as server:
+    command = [sys.executable, "-m", "scripts.label_server", "--studies", str(studies), *options]
+    with running([*command, "--token", TOKEN], studies, log, TOKEN, PYTHONPATH=str(ROOT)) as server:
         yield server
 
 
@@ -112,13 +112,13 @@ def serving_with_stock_server(app: Path, studies: Path, log: Path, *conf: str):
 
 
 @contextmanager
-def running(command: list[str], studies: Path, log: Path, token: str | None = None):
+def running(command: list[str], studies: Path, log: Path, token: str | None = None, **variables: str):
     """Run a server on a free port while the block runs."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [*command, "--port", str(port)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
     with log.open("w") as out:
         process = subprocess.Popen(
             command, cwd=log.parent, env=environment, stdout=out, stderr=out, start_new_session=True
