@@ -71,7 +71,7 @@ class AdaptationTrainer(PartsTrainer):
 
         pseudo = self.teach(target[K.IMAGE], target[K.COMPLETE], target[K.INDEX])
         self.state.pseudo_labels, self.state.given_clicks = pseudo, target[K.IMAGE][:, 1:]
-        image, pseudo = self.mixed_view(target[K.STRONG], pseudo, target[K.IMAGE][:, 1:])
+        image, pseudo = self.mixed_view(target[K.STRONG], pseudo)
         pred, probes = self.student(image, pseudo)
         seg, det = self.loss_function(pred, pseudo.mask, pseudo.density, pseudo.weight)
         pcl = self.contrastive_loss(*probes)
@@ -90,35 +90,30 @@ class AdaptationTrainer(PartsTrainer):
         doubtful = self.exemplars([embedding, *fine], pred[:, :1] > 0, given[:, :1] > 0.5, index)
         return self.pseudo_labeler(pred, given, clicks, complete, doubtful)
 
-    def mixed_view(
-        self, strong: torch.Tensor, pseudo: PseudoLabels, given: torch.Tensor
-    ) -> tuple[torch.Tensor, PseudoLabels]:
+    def mixed_view(self, strong: torch.Tensor, pseudo: PseudoLabels) -> tuple[torch.Tensor, PseudoLabels]:
         """Mix the strong views and the targets that belong to them alike.
 
-        Two images together may have more clicks than the network takes. Each click gets a rank for its value, by which
-        the network chooses: 1 where it was given, less where it was estimated, more of it where the density is higher.
+        Two images together may have more clicks than the network takes: their ranks say which it gets.
 
         Args:
             strong: (B,1,H,W).
             pseudo: of the weak views.
-            given: (B,2,H,W) the given ones of its clicks.
 
         Returns:
             Mixed views and pseudo labels; ``predicted``, which nothing is trained with, stays as it is.
         """
-        ranked = pseudo.clicks * torch.where(given > 0.5, torch.ones_like(given), 0.6 + 0.3 * pseudo.density)
         paste = self.mix.paste_mask(pseudo.mask)
-        image, mask, density, weight, clicks = self.mix(
-            paste, strong, pseudo.mask, pseudo.density, pseudo.weight, ranked
+        image, mask, density, weight, clicks, ranks = self.mix(
+            paste, strong, pseudo.mask, pseudo.density, pseudo.weight, pseudo.clicks, pseudo.ranks
         )
-        return image, replace(pseudo, mask=mask, density=density, weight=weight, clicks=clicks)
+        return image, replace(pseudo, mask=mask, density=density, weight=weight, clicks=clicks, ranks=ranks)
 
     def student(
         self, image: torch.Tensor, pseudo: PseudoLabels
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
         """The student's prediction (B,2,H,W) with some of the clicks, and the arguments of the contrastive loss."""
         student: Any = getattr(self.network, "module", self.network)
-        coords, labels = clicks_to_points(pseudo.clicks, student.max_points)
+        coords, labels = clicks_to_points(pseudo.clicks, student.max_points, pseudo.ranks)
         positive = labels == 1
         believed = pseudo.weight > 0
         foreground, background = believed & (pseudo.mask > 0.5), believed & (pseudo.mask < 0.5)

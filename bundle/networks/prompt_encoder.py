@@ -8,17 +8,19 @@ from torch import nn
 FOREGROUND, BACKGROUND, PADDING = 1, 0, -1
 
 
-def clicks_to_points(clicks: torch.Tensor, max_points: int) -> tuple[torch.Tensor, torch.Tensor]:
+def clicks_to_points(
+    clicks: torch.Tensor, max_points: int, ranks: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Read the clicks out of the prompt channels.
 
-    The shapes do not depend on the data, so scripting, tracing and ONNX export see one graph. Of more than
-    ``max_points`` clicks in an image those with the highest values are taken. Callers whose clicks all have the same
-    make sure that there are no more: data sets and inferers check it at the border.
+    The shapes do not depend on the data, so scripting, tracing and ONNX export see one graph. Callers without
+    ``ranks`` make sure that there are no more clicks than ``max_points``: data sets and inferers check it at the
+    border.
 
     Args:
-        clicks: (B,2,H,W), 1 at each click, or its rank in (0.5, 1], and 0 elsewhere; channel 0 foreground, channel 1
-            background.
+        clicks: (B,2,H,W), 1 at each click and 0 elsewhere; channel 0 foreground, channel 1 background.
         max_points: N, the number of points to make room for.
+        ranks: (B,2,H,W), above 0: of more than N clicks in an image those of the highest rank are taken.
 
     Returns:
         point_coords (B,N,2) float, pixel centres in pixels, x along H and y along W; and point_labels (B,N) long,
@@ -26,7 +28,9 @@ def clicks_to_points(clicks: torch.Tensor, max_points: int) -> tuple[torch.Tenso
     """
     width = clicks.shape[3]
     area = clicks.shape[2] * width
-    value, index = clicks.flatten(1).topk(max_points, dim=1)
+    value, index = (clicks if ranks is None else clicks * ranks).flatten(1).topk(max_points, dim=1)
+    if ranks is not None:
+        value = clicks.flatten(1).gather(1, index)
     channel = index // area
     position = index - channel * area
     x = position // width

@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+from ignite.engine import Events
 
 from bundle import keys as K
 from bundle.engines import AdaptationTrainer
@@ -10,6 +11,7 @@ from bundle.handlers import MeanTeacher
 from bundle.losses import MultitaskLoss, PromptContrastiveLoss
 from bundle.networks import PromptableSegmenter
 from bundle.self_training import ExemplarBank, PseudoLabeler, PseudoLabels, RandMix
+from bundle.self_training.pseudo_labels import rank_clicks
 from tests.engines.steps import BATCH, HEIGHT, WIDTH, losses, prompted, source_batch, trainable, unchanged, weights
 from tests.networks.tiny import tiny_segmenter
 
@@ -159,12 +161,13 @@ def test_strong_view_and_pseudo_labels_are_mixed_alike() -> None:
     number = torch.arange(float(BATCH)).view(-1, 1, 1, 1).expand(BATCH, 1, HEIGHT, WIDTH)
     mask = torch.zeros_like(number)
     mask[:, :, 3:9, 5:14] = 1
-    given = torch.ones_like(number).expand(-1, 2, -1, -1)
-    pseudo = PseudoLabels(mask, number, number, number.expand(-1, 2, -1, -1), number)
-    image, mixed = engine.mixed_view(number, pseudo, given)
+    both = number.expand(-1, 2, -1, -1)
+    pseudo = PseudoLabels(mask, number, number, both, both + 1, number)
+    image, mixed = engine.mixed_view(number, pseudo)
     expected = torch.where(mask.roll(1, 0) > 0, number.roll(1, 0), number)
     for tensor in (image, mixed.density, mixed.weight, mixed.clicks[:, :1], mixed.clicks[:, 1:]):
         assert torch.equal(tensor, expected)
+    assert torch.equal(mixed.ranks, mixed.clicks + 1)
     assert torch.equal(mixed.predicted, number)
 
 
@@ -178,11 +181,33 @@ def test_of_too_many_mixed_clicks_the_estimated_with_the_lowest_density_go() -> 
     given[0, 0, 9, 3] = given[1, 1, 5, 18] = 1
     density[0, 0, 2, 2], density[1, 0, 2, 15], density[1, 0, 9, 20] = 0.6, 0.0, 0.9
     asked = spied(engine.network)
-    _, mixed = engine.mixed_view(mask, PseudoLabels(mask, density, mask, clicks, mask), given)
+    _, mixed = engine.mixed_view(mask, PseudoLabels(mask, density, mask, clicks, rank_clicks(given, density), mask))
+    assert set(mixed.clicks.unique().tolist()) == {0, 1}
     _, (_, positive, *_) = engine.student(mask, mixed)
     points = asked[0][1][0, :3]
     assert {tuple(p) for p in points.tolist()} == {(9.5, 3.5), (5.5, 18.5), (9.5, 20.5)}
     assert {tuple(p) for p in points[positive[0]].tolist()} == {(9.5, 3.5), (9.5, 20.5)}
+
+
+def test_seeded_losses_are_what_they_were_when_ranks_stood_in_the_clicks() -> None:
+    """Of three steps in which mixed images have more clicks than fit."""
+    student, teacher = tiny_segmenter(0, max_points=5), tiny_segmenter(1, max_points=5)
+    optimizer = torch.optim.SGD(student.parameters(), lr=0.05)
+    engine = trainer(student, teacher, epoch_length=3, mix=RandMix(prob=1.0), optimizer=optimizer)
+    seen: list[list[float]] = []
+    engine.add_event_handler(
+        Events.ITERATION_COMPLETED, lambda: seen.append([losses(engine)[f"loss_{part}"] for part in LOSS_WEIGHTS])
+    )
+    engine.run()
+    expected = [
+        [1.356313, 0.248660, 1.243473, 0.170158, 2.834255],
+        [1.298354, 0.473191, 1.139229, 0.540551, 2.826020],
+        [1.323643, 2.382165, 0.961875, 2.179536, 2.806931],
+    ]
+    torch.testing.assert_close(torch.tensor(seen), torch.tensor(expected), rtol=1e-4, atol=1e-5)
+    pseudo = engine.state.pseudo_labels
+    sums = [tensor.sum().item() for tensor in (pseudo.mask, pseudo.density, pseudo.weight, pseudo.clicks)]
+    assert sums == pytest.approx([1366, 648.1077, 1536, 20], rel=1e-4)
 
 
 def test_nothing_to_contrast_is_no_pcl() -> None:
@@ -209,7 +234,9 @@ def test_probes_stand_at_points_in_foreground_and_in_background() -> None:
     weight[:, :, :, 10:] = 0  # what is not believed is neither
     clicks = prompted(mask)[:, 1:]
     asked = spied(engine.network)
-    _, (_, positive, _, _, usable) = engine.student(mask, PseudoLabels(mask, mask, weight, clicks, mask))
+    _, (_, positive, _, _, usable) = engine.student(
+        mask, PseudoLabels(mask, mask, weight, clicks, torch.ones_like(clicks), mask)
+    )
     (_, (probes,)) = asked[0]
     points, queries, negatives = probes.split([engine.network.max_points, engine.queries, engine.negatives])
     assert {tuple(p) for p in points[positive[0]].tolist()} == {(5.5, 8.5), (12.5, 20.5)}
@@ -222,7 +249,8 @@ def test_probes_stand_at_points_in_foreground_and_in_background() -> None:
 def test_student_is_prompted_with_none_to_all_of_the_points() -> None:
     engine = trainer(tiny_segmenter())
     mask = torch.zeros(1, 1, HEIGHT, WIDTH)
-    pseudo = PseudoLabels(mask, mask, mask, prompted(mask)[:, 1:], mask)
+    clicks = prompted(mask)[:, 1:]
+    pseudo = PseudoLabels(mask, mask, mask, clicks, torch.ones_like(clicks), mask)
     asked = spied(engine.network)
     for _ in range(40):
         engine.student(mask, pseudo)

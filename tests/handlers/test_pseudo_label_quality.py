@@ -13,7 +13,7 @@ def pseudo_labels(believed: int, foreground: int, predicted: list[tuple[int, int
     for x, y in predicted:
         own[0, 0, x, y] = 1
     mask = (flat < foreground).float()
-    return PseudoLabels(mask, mask, (flat < believed).float(), clicks, own)
+    return PseudoLabels(mask, mask, (flat < believed).float(), clicks, torch.ones_like(clicks), own)
 
 
 def click(*points: tuple[int, int], background: tuple[tuple[int, int], ...] = ()) -> torch.Tensor:

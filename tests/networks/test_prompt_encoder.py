@@ -40,11 +40,19 @@ def test_as_many_clicks_as_there_is_room_for() -> None:
 
 
 def test_of_too_many_clicks_those_of_the_highest_rank_are_taken() -> None:
-    clicks = torch.zeros(1, 2, 6, 7)
-    clicks[0, 0, 1, 1], clicks[0, 0, 2, 2], clicks[0, 0, 3, 3], clicks[0, 1, 4, 4] = 0.7, 1.0, 0.8, 0.9
-    clicks[0, 0, 5, 5] = 0.5  # no click
-    assert found(*clicks_to_points(clicks, 3)) == [{(2.5, 2.5, 1), (3.5, 3.5, 1), (4.5, 4.5, 0)}]
-    assert len(found(*clicks_to_points(clicks, 6))[0]) == 4
+    clicks, ranks = torch.zeros(1, 2, 6, 7), torch.ones(1, 2, 6, 7)
+    clicks[0, 0, 1, 1] = clicks[0, 0, 2, 2] = clicks[0, 0, 3, 3] = clicks[0, 1, 4, 4] = 1
+    ranks[0, 0, 1, 1], ranks[0, 0, 3, 3], ranks[0, 1, 4, 4] = 0.2, 0.3, 0.4
+    assert found(*clicks_to_points(clicks, 3, ranks)) == [{(2.5, 2.5, 1), (3.5, 3.5, 1), (4.5, 4.5, 0)}]
+    assert len(found(*clicks_to_points(clicks, 6, ranks))[0]) == 4
+
+
+def test_ranks_apart_from_clicks_give_the_points_in_the_order_that_ranks_as_their_values_gave() -> None:
+    random = torch.Generator().manual_seed(0)
+    clicks = (torch.rand(3, 2, 8, 9, generator=random) < 0.2).float()
+    ranks = 0.6 + 0.3 * torch.rand(3, 2, 8, 9, generator=random)
+    for apart, together in zip(clicks_to_points(clicks, 6, ranks), clicks_to_points(clicks * ranks, 6), strict=True):
+        assert torch.equal(apart, together)
 
 
 def test_foreground_and_background_in_one_pixel_are_two_points() -> None:
