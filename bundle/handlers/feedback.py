@@ -37,7 +37,8 @@ class Feedback:
         questionnaire: of the images that may be judged.
         store: file of the store.
         annotator: whose answers count.
-        networks: that make candidates, see :class:`CandidateMaker`.
+        policy: makes the candidates, see :class:`bundle.preferences.candidates.CandidateMaker`.
+        others: networks that give a candidate each, by name.
         every: epochs between rounds with candidates of the policy as it then is; 0 for one round, at the start.
         stale: see :func:`bundle.preferences.judged_items.judged_items`.
 
@@ -54,7 +55,8 @@ class Feedback:
         questionnaire: Questionnaire,
         store: str | Path,
         annotator: Annotator,
-        networks: Mapping[str, PromptableSegmenter],
+        policy: PromptableSegmenter,
+        others: Mapping[str, PromptableSegmenter],
         every: int = 0,
         stale: str = "refuse",
     ) -> None:
@@ -72,7 +74,8 @@ class Feedback:
         self.questionnaire = questionnaire
         self.store = Path(store)
         self.annotator = annotator
-        self.networks = networks
+        self.policy = policy
+        self.others = others
         self.every = every
         self.stale = stale
         self.asked: list[Question] = []
@@ -97,18 +100,18 @@ class Feedback:
             self.ask(engine.state.epoch // self.every, "replace")
             self.fill(engine)
 
-    def ask(self, number: int, others: str) -> None:
+    def ask(self, number: int, outdated: str) -> None:
         """Have the annotator answer the questions of a round that it has not answered.
 
         Args:
             number: of the round, from 0.
-            others: see :meth:`bundle.preferences.questions.Questionnaire.make_candidates`.
+            outdated: see :meth:`bundle.preferences.questions.Questionnaire.make_candidates`.
         """
         annotator = self.annotator
         if not isinstance(annotator, SimulatedAnnotator):
             return
         folder = self.questionnaire.folder / f"round_{number}" if number else self.questionnaire.folder
-        files = self.questionnaire.make_candidates(self.networks, folder, others)
+        files = self.questionnaire.make_candidates(self.policy, self.others, folder, outdated)
         questions = self.questionnaire.questions(files)
         self.asked += questions
         make_folder(self.store.parent)

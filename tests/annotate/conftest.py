@@ -53,7 +53,7 @@ def clicker(domain, store, tmp_path):
 class Shifted:
     """Candidates: dark pixels, and the same two pixels further to either side."""
 
-    def __call__(self, networks, image, key=""):
+    def __call__(self, policy, others, image, key=""):
         dark = image[0].numpy() < -1
         masks = np.stack([dark, np.roll(dark, 2, 0), np.roll(dark, -2, 0)])
         return masks, ["as it is", "right", "left"], np.full(dark.shape, 0.5, np.float32)
@@ -66,7 +66,7 @@ def ballot(domain, clicker, store, tmp_path):
         items, lambda item: {K.IMAGE: torch.cat((load(item[K.IMAGE]), torch.zeros(2, *load(item[K.IMAGE]).shape[1:])))}
     )
     asks = Questionnaire(images, Shifted(), tmp_path / "candidates", "grid:16")
-    asks.open({"policy": torch.nn.Linear(1, 1)}, store.path)
+    asks.open(torch.nn.Linear(1, 1), store.path)
     return Ballot(store, {str(path): i for i, path in enumerate(clicker.paths)}, tmp_path / "candidates")
 
 

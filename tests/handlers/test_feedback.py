@@ -48,7 +48,7 @@ def build(tmp_path) -> Callable[..., Feedback]:
         policy = nn.Linear(1, 1, bias=False)
         nn.init.zeros_(policy.weight)
         training = CacheDataset([], lambda item: item, progress=False)
-        return Feedback(training, asks, tmp_path / "new" / "store.sqlite", annotator, {"policy": policy}, every)
+        return Feedback(training, asks, tmp_path / "new" / "store.sqlite", annotator, policy, {}, every)
 
     return make
 
@@ -60,7 +60,7 @@ def run(feedback: Feedback, epochs: int = 1, start: int = 0) -> list[list[dict]]
     def step(_engine: Engine, _batch: None) -> None:
         seen.append(list(feedback.dataset.data))
         with torch.no_grad():
-            feedback.networks["policy"].weight.add_(1)
+            feedback.policy.weight.add_(1)
 
     engine = Engine(step)
     if start:
@@ -230,7 +230,7 @@ def test_a_run_killed_between_an_epoch_and_its_round_makes_it_up(build) -> None:
 def test_a_new_run_in_the_same_folder_makes_its_rounds_anew(build, caplog) -> None:
     run(build(OracleAnnotator(), every=1), epochs=2)
     again = build(OracleAnnotator(), every=1)
-    nn.init.constant_(again.networks["policy"].weight, 5)
+    nn.init.constant_(again.policy.weight, 5)
     run(again, epochs=2)
     assert again.questionnaire.maker.made == [("a.npy", 6), ("b.npy", 6)]  # those of the start are kept, with a warning
     (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]

@@ -25,10 +25,9 @@ class HandMade:
         self.made: list[tuple[str, float]] = []
 
     def __call__(
-        self, networks: Mapping[str, nn.Module], image: torch.Tensor, key: str = ""
+        self, policy: nn.Module, others: Mapping[str, nn.Module], image: torch.Tensor, key: str = ""
     ) -> tuple[np.ndarray, list[str], np.ndarray]:
-        first = next(iter(networks.values()))
-        self.made.append((key, next(first.parameters()).item()))
+        self.made.append((key, next(policy.parameters()).item()))
         return candidates_of(truth_of(image[0].numpy())), ["as it is", "b", "c"], np.full(SHAPE, 0.5, np.float32)
 
 

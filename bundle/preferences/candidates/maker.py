@@ -84,24 +84,28 @@ class CandidateMaker:
 
     @torch.no_grad()
     def __call__(
-        self, networks: Mapping[str, PromptableSegmenter], image: torch.Tensor, key: str = ""
+        self,
+        policy: PromptableSegmenter,
+        others: Mapping[str, PromptableSegmenter],
+        image: torch.Tensor,
+        key: str = "",
     ) -> tuple[np.ndarray, list[str], np.ndarray]:
         """Make the candidates of an image.
 
         Args:
-            networks: by name, such as ``policy`` and ``reference``. The first makes candidate 0 and all variants; of
-                the others only their own mask is taken.
+            policy: makes candidate 0 and all variants.
+            others: of which only their own mask is taken, by name, such as ``reference``; may be empty.
             image: (3,X,Y) on the networks' device, with the given clicks.
             key: of the random numbers, such as the image's name.
 
         Returns:
-            Masks (K,X,Y) bool, how each was made, and the first network's foreground probability (X,Y).
+            Masks (K,X,Y) bool, how each was made, and the policy's foreground probability (X,Y).
         """
-        modes = {network: network.training for network in networks.values()}
+        modes = {network: network.training for network in (policy, *others.values())}
         try:
             for network in modes:
                 network.eval()
-            pool = list(self.variants(networks, image.unsqueeze(0), key))
+            pool = list(self.variants(policy, others, image.unsqueeze(0), key))
         finally:
             for network, mode in modes.items():
                 network.train(mode)
@@ -114,10 +118,9 @@ class CandidateMaker:
         return np.stack([masks[i] for i in chosen]), [names[i] for i in chosen], probabilities[0]
 
     def variants(
-        self, networks: Mapping[str, PromptableSegmenter], image: torch.Tensor, key: str
+        self, network: PromptableSegmenter, others: Mapping[str, PromptableSegmenter], image: torch.Tensor, key: str
     ) -> Iterator[tuple[str, np.ndarray, float]]:
         """Name, probability (X,Y) and threshold of each variant of an image (1,3,X,Y)."""
-        (_, network), *others = networks.items()
         random = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big"))
         bare = torch.cat((image[:, :1], torch.zeros_like(image[:, 1:])), dim=1)
         pred: Any = self.inferer(bare, network)
@@ -136,7 +139,7 @@ class CandidateMaker:
         if self.turns:
             turned = [torch.rot90(self.inferer(torch.rot90(bare, k, (2, 3)), network), -k, (2, 3)) for k in (1, 2, 3)]
             yield "mean of four turns", probability_of(torch.stack([pred, *turned]).mean(dim=0)), 0.5
-        for name, other in others:
+        for name, other in others.items():
             yield name, probability_of(self.inferer(bare, other)), 0.5
 
     def _other_photometry(self, bare: torch.Tensor, random: torch.Generator) -> Iterator[tuple[str, torch.Tensor]]:

@@ -85,14 +85,19 @@ class Questionnaire:
         return [str(item[K.IMAGE]) for item in self.dataset.data]
 
     def make_candidates(
-        self, networks: Mapping[str, PromptableSegmenter], folder: Path | None = None, others: str = "warn"
+        self,
+        policy: PromptableSegmenter,
+        others: Mapping[str, PromptableSegmenter] | None = None,
+        folder: Path | None = None,
+        outdated: str = "warn",
     ) -> list[Path]:
         """Write the candidates of every image that has none yet, so a run that is killed goes on where it was.
 
         Args:
-            networks: see :class:`CandidateMaker`.
+            policy: makes them, see :class:`CandidateMaker`.
+            others: give a candidate each, by name; None for no others.
             folder: other than the usual one.
-            others: what becomes of candidates that another network made, or this one before it learnt: ``keep``,
+            outdated: what becomes of candidates that another network made, or this one before it learnt: ``keep``,
                 ``warn`` (keep and log a warning) or ``replace``.
 
         Returns:
@@ -104,7 +109,7 @@ class Questionnaire:
         folder = folder or self.folder
         make_folder(folder)
         files = [folder / f"{stem(path)}.npz" for path in self.images]
-        model, missing, strange = state_sha256(next(iter(networks.values()))), [], []
+        model, missing, strange = state_sha256(policy), [], []
         for i, (file, image) in enumerate(zip(files, self.images, strict=True)):
             if not file.is_file():
                 missing.append(i)
@@ -114,9 +119,9 @@ class Questionnaire:
                 raise DataError(f"{file}: {image} changed since these candidates were made; delete the file")
             if there.model != model:
                 strange.append(i)
-        if others == "replace":
+        if outdated == "replace":
             missing = sorted(missing + strange)
-        elif others == "warn" and strange:
+        elif outdated == "warn" and strange:
             logger.warning(
                 "%d candidate files in %s are of another network and are used as they are; for new ones delete them or "
                 "set candidates_dir",
@@ -124,7 +129,7 @@ class Questionnaire:
                 folder,
             )
         for i in tqdm(missing, desc="candidates", disable=not missing):
-            self._make(i, networks, model, files[i])
+            self._make(i, policy, others or {}, model, files[i])
         if missing:
             spread = [diversity(read_candidates(file).masks) for file in files]
             logger.info(
@@ -135,10 +140,17 @@ class Questionnaire:
             )
         return files
 
-    def _make(self, i: int, networks: Mapping[str, PromptableSegmenter], model: str, file: Path) -> None:
-        path, device = self.images[i], next(next(iter(networks.values())).parameters()).device
+    def _make(
+        self,
+        i: int,
+        policy: PromptableSegmenter,
+        others: Mapping[str, PromptableSegmenter],
+        model: str,
+        file: Path,
+    ) -> None:
+        path, device = self.images[i], next(policy.parameters()).device
         image = torch.as_tensor(self.dataset[i][K.IMAGE]).to(device)
-        masks, made, probability = self.maker(networks, image, key=file.stem)
+        masks, made, probability = self.maker(policy, others, image, key=file.stem)
         write_candidates(file, CandidateSet(path, file_sha256(path), masks, made, probability, model))
 
     def questions(self, files: Sequence[Path]) -> list[Question]:
@@ -181,14 +193,14 @@ class Questionnaire:
             for index, priority in urgent.items()
         ]
 
-    def open(self, networks: Mapping[str, PromptableSegmenter], store: str | Path) -> None:
+    def open(self, policy: PromptableSegmenter, store: str | Path) -> None:
         """Make candidates and open the questions for whoever judges them.
 
         Args:
-            networks: see :class:`CandidateMaker`.
+            policy: makes the candidates.
             store: file of the store.
         """
-        questions = self.questions(self.make_candidates(networks))
+        questions = self.questions(self.make_candidates(policy))
         make_folder(Path(store).parent)
         with JudgementStore(store) as judgements:
             new = judgements.open_questions(questions)

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from bundle.inferers import PromptedSlidingWindowInferer
+from bundle.networks import PromptableSegmenter
 from bundle.preferences.candidates.comparison import jaccard_distances
 from bundle.preferences.candidates.maker import CURRENT, CandidateMaker
 from tests.networks.tiny import tiny_segmenter
@@ -25,25 +26,25 @@ def prompted(seed: int = 0) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def networks() -> dict:
-    """Random weights whose masks are neither empty nor full."""
-    found = {"policy": tiny_segmenter(0), "reference": tiny_segmenter(1)}
+def networks() -> tuple[PromptableSegmenter, dict[str, PromptableSegmenter]]:
+    """A policy and a reference, of random weights whose masks are neither empty nor full."""
+    policy, reference = tiny_segmenter(0), tiny_segmenter(1)
     with torch.no_grad():
-        for network in found.values():
+        for network in (policy, reference):
             image = prompted()[None]
             image[:, 1:] = 0
             network.mask_decoder.mask_bias.bias.sub_(maker().inferer(image, network)[:, 0].median())
-    return found
+    return policy, {"reference": reference}
 
 
 @pytest.fixture(scope="module")
 def made(networks):
-    return maker()(networks, prompted(), key="a")
+    return maker()(*networks, prompted(), key="a")
 
 
 @torch.no_grad()
-def ways(maker_: CandidateMaker, networks: dict, image: torch.Tensor) -> list[str]:
-    return [name for name, _, _ in maker_.variants(networks, image[None], "a")]
+def ways(maker_: CandidateMaker, networks: tuple, image: torch.Tensor) -> list[str]:
+    return [name for name, _, _ in maker_.variants(*networks, image[None], "a")]
 
 
 def test_the_first_is_the_mask_that_the_network_gives_without_clicks(networks, made) -> None:
@@ -51,7 +52,7 @@ def test_the_first_is_the_mask_that_the_network_gives_without_clicks(networks, m
     image = prompted()[None]
     image[:, 1:] = 0
     with torch.no_grad():
-        expected = maker().inferer(image, networks["policy"])[0, 0].sigmoid().numpy()
+        expected = maker().inferer(image, networks[0])[0, 0].sigmoid().numpy()
     np.testing.assert_allclose(probability, expected, atol=1e-6)
     np.testing.assert_array_equal(masks[0], expected > 0.5)
     assert names[0] == CURRENT
@@ -86,7 +87,7 @@ def test_all_ways_of_making_them(networks) -> None:
         "mean of four turns",
         "reference",
     ]
-    chosen = all_ways(networks, prompted(), key="a")[1]
+    chosen = all_ways(*networks, prompted(), key="a")[1]
     assert {"given clicks", "dropout 0.2", "noise 0.3", "evolved contour", "reference"} <= set(chosen)
     assert set(chosen) <= {*names, "evolved contour"}
 
@@ -99,11 +100,11 @@ def test_without_clicks_no_variant_needs_them(networks) -> None:
 
 def test_one_key_gives_the_same_masks_and_another_gives_others(networks, made) -> None:
     torch.manual_seed(99)  # the global random numbers have no say
-    again = maker()(networks, prompted(), key="a")
+    again = maker()(*networks, prompted(), key="a")
     np.testing.assert_array_equal(again[0], made[0])
     assert again[1] == made[1]
     random = {"thresholds": (), "brightness": (), "gamma": (), "zoom": (), "turns": False, "contour_reach": 0}
-    one, other = (maker(**random)(networks, prompted(), key=key)[0] for key in "ab")
+    one, other = (maker(**random)(*networks, prompted(), key=key)[0] for key in "ab")
     assert one.shape != other.shape or (one != other).any()
 
 
@@ -113,7 +114,7 @@ def test_copies_are_never_chosen(networks) -> None:
     image = prompted()
     image[1:] = 0
     masks, names, _ = maker(**still, turns=False, contour_reach=0, min_distance=0.0)(
-        {"policy": networks["policy"], "copy": networks["policy"]}, image
+        networks[0], {"copy": networks[0]}, image
     )
     assert (len(masks), names) == (1, [CURRENT])
 
@@ -121,14 +122,14 @@ def test_copies_are_never_chosen(networks) -> None:
 @pytest.mark.parametrize("mode", [True, False])
 def test_networks_are_asked_in_evaluation_mode_and_left_in_theirs(networks, mode) -> None:
     seen = []
-    policy, reference = networks.values()
+    policy, reference = networks[0], networks[1]["reference"]
     policy.train(mode)
     reference.train(not mode)
     handles = [
         network.image_encoder.register_forward_hook(lambda module, *_: seen.append(module.training))
-        for network in networks.values()
+        for network in (policy, reference)
     ]
-    maker(contour_reach=0)(networks, prompted())
+    maker(contour_reach=0)(*networks, prompted())
     for handle in handles:
         handle.remove()
     assert not any(seen) and len(seen) > 10
@@ -136,11 +137,11 @@ def test_networks_are_asked_in_evaluation_mode_and_left_in_theirs(networks, mode
 
 
 def test_mode_is_restored_after_a_failure(networks) -> None:
-    policy = networks["policy"].train()
+    policy = networks[0].train()
     with pytest.raises(ValueError, match="clicks fall in one window"):
         crowded = prompted()
         crowded[1] = 1
-        maker()(networks, crowded)
+        maker()(*networks, crowded)
     assert policy.training
     policy.eval()
 

@@ -12,7 +12,7 @@ from bundle.preferences.store.judgement_store import JudgementStore
 from bundle.state_files import state_sha256
 from tests.preferences.hand_made import BLOCK, COUNT, REGIONS, HandMade, candidates_of, dataset, truth_of
 
-NETWORKS = {"policy": nn.Linear(1, 1)}
+POLICY = nn.Linear(1, 1)
 
 
 def questionnaire(tmp_path: Path, maker: HandMade | None = None, **changes) -> Questionnaire:
@@ -22,22 +22,22 @@ def questionnaire(tmp_path: Path, maker: HandMade | None = None, **changes) -> Q
 
 def test_candidates_of_every_image_are_written(tmp_path) -> None:
     asks = questionnaire(tmp_path)
-    files = asks.make_candidates(NETWORKS)
+    files = asks.make_candidates(POLICY)
     assert files == [tmp_path / "candidates" / f"{name}.npz" for name in ("a.npy", "b.npy")]
     for file, item in zip(files, asks.dataset.data, strict=True):
         made = read_candidates(file)
         assert made.image == item[K.IMAGE]
-        assert made.model == state_sha256(NETWORKS["policy"])
+        assert made.model == state_sha256(POLICY)
         np.testing.assert_array_equal(made.masks, candidates_of(truth_of(np.load(item[K.IMAGE]))))
 
 
 def test_what_is_there_is_not_made_again(tmp_path) -> None:
     maker = HandMade()
     asks = questionnaire(tmp_path, maker)
-    a, b = asks.make_candidates(NETWORKS)
+    a, b = asks.make_candidates(POLICY)
     before = a.read_bytes()
     b.unlink()
-    assert asks.make_candidates({"policy": nn.Linear(1, 1)}) == [a, b]
+    assert asks.make_candidates(nn.Linear(1, 1)) == [a, b]
     assert [name for name, _ in maker.made] == ["a.npy", "b.npy", "b.npy"]
     assert a.read_bytes() == before
 
@@ -45,31 +45,31 @@ def test_what_is_there_is_not_made_again(tmp_path) -> None:
 def test_candidates_of_another_network_are_told_apart(tmp_path, caplog) -> None:
     asks = questionnaire(tmp_path)
     with caplog.at_level("INFO"):
-        asks.make_candidates(NETWORKS)
-        asks.make_candidates(NETWORKS)
+        asks.make_candidates(POLICY)
+        asks.make_candidates(POLICY)
         assert "another network" not in caplog.text
-        asks.make_candidates({"policy": nn.Linear(1, 1)})
+        asks.make_candidates(nn.Linear(1, 1))
     assert f"2 candidate files in {asks.folder} are of another network" in caplog.text
 
 
 def test_another_folder_for_another_round(tmp_path) -> None:
     asks = questionnaire(tmp_path)
-    files = asks.make_candidates(NETWORKS, tmp_path / "candidates" / "round_1")
+    files = asks.make_candidates(POLICY, folder=tmp_path / "candidates" / "round_1")
     assert [file.parent.name for file in files] == ["round_1"] * 2
     assert {question.candidates_file for question in asks.questions(files)} == set(map(str, files))
 
 
 def test_an_image_that_changed_since(tmp_path) -> None:
     asks = questionnaire(tmp_path)
-    asks.make_candidates(NETWORKS)
+    asks.make_candidates(POLICY)
     np.save(asks.images[1], np.zeros((24, 16), np.float32))
     with pytest.raises(DataError, match=r"b\.npy\.npz: .*b\.npy changed since these candidates were made; delete"):
-        asks.make_candidates(NETWORKS)
+        asks.make_candidates(POLICY)
 
 
 def test_a_question_for_each_region(tmp_path) -> None:
     asks = questionnaire(tmp_path)
-    found = asks.questions(asks.make_candidates(NETWORKS))
+    found = asks.questions(asks.make_candidates(POLICY))
     assert {(q.image, q.index) for q in found} == {(image, i) for image in asks.images for i in range(COUNT)}
     assert len({q.id for q in found}) == 2 * COUNT
     for q in found:
@@ -81,7 +81,7 @@ def test_a_question_for_each_region(tmp_path) -> None:
 
 def test_the_most_urgent_come_first_and_a_budget_keeps_those(tmp_path) -> None:
     asks = questionnaire(tmp_path)
-    files = asks.make_candidates(NETWORKS)
+    files = asks.make_candidates(POLICY)
     everything = asks.questions(files)
     assert len({q.priority for q in everything}) == len(everything)
     assert everything == sorted(everything, key=lambda q: -q.priority)
@@ -94,22 +94,22 @@ def test_random_order_is_the_seeds(tmp_path) -> None:
     orders = []
     for seed in (0, 0, 1):
         asks = questionnaire(tmp_path, seed=seed)
-        orders.append([q.id for q in asks.questions(asks.make_candidates(NETWORKS))])
+        orders.append([q.id for q in asks.questions(asks.make_candidates(POLICY))])
     assert orders[0] == orders[1] != orders[2]
     assert set(orders[0]) == set(orders[2])
 
 
 def test_regions_without_enough_dispute_are_not_asked_about(tmp_path) -> None:
     asks = questionnaire(tmp_path, min_disputed=65)  # a region has 64 pixels
-    assert asks.questions(asks.make_candidates(NETWORKS)) == []
+    assert asks.questions(asks.make_candidates(POLICY)) == []
 
 
 def test_questions_are_opened_once(tmp_path) -> None:
     asks = questionnaire(tmp_path, budget=0.5)
     for _ in range(2):
-        asks.open(NETWORKS, tmp_path / "store.sqlite")
+        asks.open(POLICY, tmp_path / "store.sqlite")
     with JudgementStore(tmp_path / "store.sqlite") as store:
-        assert {q.id for q in store.questions()} == {q.id for q in asks.questions(asks.make_candidates(NETWORKS))}
+        assert {q.id for q in store.questions()} == {q.id for q in asks.questions(asks.make_candidates(POLICY))}
         assert len(store.questions()) == COUNT
 
 
