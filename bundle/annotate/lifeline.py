@@ -3,13 +3,12 @@
 python -m bundle.annotate.lifeline OUTCOME.json COMMAND...
 
 Its standard input is a pipe whose other end the starter holds and never writes to. However the starter ends, also by
-SIGKILL, the system closes that end; then the whole process group is ended, the command's workers with it. It needs
-nothing but the standard library, so that it is there at once.
+SIGKILL, the system closes that end; then the whole process group is ended, the command's workers with it. It imports
+nothing that takes long, so that it is there at once.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -17,6 +16,9 @@ import sys
 import threading
 import time
 from pathlib import Path
+
+from bundle.errors import StorageError
+from bundle.json_files import write_json
 
 NICE = 3
 """Clicks and votes come first."""
@@ -61,12 +63,10 @@ def end_with_starter(process: subprocess.Popen[bytes], orphaned: threading.Event
 
 def write(path: Path, outcome: dict[str, object]) -> None:
     """Write the outcome whole or not at all; a full disk loses it, and is no reason to fail."""
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_text(json.dumps(outcome), encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        print(f"{path}: cannot be written ({error.strerror})", file=sys.stderr)
+        write_json(path, outcome)
+    except StorageError as error:
+        print(error, file=sys.stderr)
 
 
 if __name__ == "__main__":
