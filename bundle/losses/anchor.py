@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from bundle.losses.preference import winning_mask
+from bundle.losses.preference import winners_of_pixels, winning_mask
 
 
 def anchor_losses(
@@ -33,8 +33,9 @@ def anchor_losses(
         ``nll``, ``anchor`` and ``det``, scalars from 0; ``nll`` is 0 where nothing is judged.
     """
     agreed = (candidates.amax(dim=1) == candidates.amin(dim=1)).unsqueeze(1).to(policy.dtype)
-    best = winning_mask(candidates.flatten(2), winners, regions).view_as(agreed)
-    judged = (1 - agreed) * has_winner(winners, regions)
+    winner = winners_of_pixels(winners, regions)
+    best = winning_mask(candidates, winner).unsqueeze(1)
+    judged = (1 - agreed) * (winner >= 0).unsqueeze(1).float()
     nll = F.binary_cross_entropy_with_logits(policy[:, :1], best, reduction="none")
     divergence = bernoulli_kl(reference[:, :1], policy[:, :1])
     return {
@@ -42,12 +43,6 @@ def anchor_losses(
         "anchor": _mean_where(1 - judged, divergence),
         "det": (policy[:, 1:] - reference[:, 1:]).square().mean(),
     }
-
-
-def has_winner(winners: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
-    """Which pixels lie in a region with a winner: (B,R) and (B,H,W) to (B,1,H,W) of 0 and 1."""
-    winner = winners.gather(1, regions.flatten(1).clamp(min=0)).view_as(regions)
-    return ((regions >= 0) & (winner >= 0)).unsqueeze(1).float()
 
 
 def bernoulli_kl(logits: torch.Tensor, other_logits: torch.Tensor) -> torch.Tensor:

@@ -122,7 +122,8 @@ class PreferenceLoss(nn.Module):
         if self.loss_type == "dpo":
             z = z - reference_logits.detach().flatten(1).float()
         masks = candidates.flatten(2).float()
-        difference = winning_mask(masks, winners, regions).unsqueeze(1) - masks
+        best = winning_mask(candidates, winners_of_pixels(winners, regions)).flatten(1).float()
+        difference = best.unsqueeze(1) - masks
         total = sum_by_region(difference * z.unsqueeze(1), regions, winners.shape[1])
         differing = sum_by_region(difference.abs(), regions, winners.shape[1])
         losers = (differing > 0) & (winners >= 0).unsqueeze(2)
@@ -146,20 +147,31 @@ class PreferenceLoss(nn.Module):
         return (judged * loss).sum() / judged.sum().clamp(min=1.0)
 
 
-def winning_mask(masks: torch.Tensor, winners: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
+def winners_of_pixels(winners: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
+    """The winner of the region that each pixel lies in.
+
+    Args:
+        winners: (B,R) as :meth:`PreferenceLoss.forward` takes them.
+        regions: (B,H,W), likewise.
+
+    Returns:
+        (B,H,W) long, -1 where there is none.
+    """
+    winner = winners.gather(1, regions.flatten(1).clamp(min=0)).view_as(regions)
+    return torch.where(regions >= 0, winner, torch.full_like(winner, -1))
+
+
+def winning_mask(masks: torch.Tensor, winners: torch.Tensor) -> torch.Tensor:
     """Put the winners of all regions together.
 
     Args:
-        masks: (B,K,N) candidates, pixels in one axis.
-        winners: (B,R) as :meth:`PreferenceLoss.forward` takes them.
-        regions: (B,H,W) with H*W = N.
+        masks: (B,K,H,W) candidates.
+        winners: (B,H,W) long, of each pixel, see :func:`winners_of_pixels`.
 
     Returns:
-        (B,N): at each pixel what the winner of its region says; where there is none, candidate 0, to no effect.
+        (B,H,W): at each pixel what its winner says; where there is none, candidate 0.
     """
-    flat = regions.flatten(1)
-    winner = winners.gather(1, flat.clamp(min=0)).clamp(min=0)
-    return masks.gather(1, winner.unsqueeze(1)).squeeze(1)
+    return masks.gather(1, winners.clamp(min=0).unsqueeze(1)).squeeze(1)
 
 
 def sum_by_region(values: torch.Tensor, regions: torch.Tensor, count: int) -> torch.Tensor:

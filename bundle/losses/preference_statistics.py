@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from bundle.losses.anchor import bernoulli_kl
-from bundle.losses.preference import PreferenceLoss, PreferenceRewards, sum_by_region, winning_mask
+from bundle.losses.preference import PreferenceLoss, PreferenceRewards, sum_by_region, winners_of_pixels, winning_mask
 
 
 @torch.no_grad()
@@ -39,7 +39,7 @@ def preference_statistics(
         ``logps/rejected``, ``kl`` (of the policy to the reference, nats a pixel), ``regions/judged`` (a crop).
     """
     masks = candidates.flatten(2).float()
-    best = winning_mask(masks, winners, regions).unsqueeze(1)
+    best = winning_mask(candidates, winners_of_pixels(winners, regions)).flatten(1).unsqueeze(1).float()
     differ = (best != masks).float()
     size = sum_by_region(differ, regions, winners.shape[1]).clamp(min=1.0)
 

@@ -10,6 +10,8 @@ import torch
 from monai.transforms import MapTransform, Randomizable, Transform
 
 from bundle import keys as K
+from bundle.losses.preference import winning_mask
+from bundle.preferences.candidates.comparison import disputed
 from bundle.preferences.candidates.files import read_candidates
 from bundle.preferences.questions.regions import split_regions
 
@@ -49,7 +51,7 @@ class LoadJudgementsd(MapTransform):
         filled = np.concatenate((masks, *[best] * (self.max_candidates - len(masks))))
         d[K.CANDIDATES] = torch.from_numpy(filled.astype(np.float32))
         d[K.REGIONS], d[K.WINNERS] = torch.from_numpy(regions[None]), torch.from_numpy(winners[None])
-        judged = (masks.any(axis=0) & ~masks.all(axis=0)) & (winners > 0)
+        judged = disputed(masks) & (winners > 0)
         d[K.JUDGED] = torch.from_numpy(judged[None].astype(np.float32))
         return d
 
@@ -83,7 +85,8 @@ def winners_together(masks: np.ndarray, winners: np.ndarray) -> np.ndarray:
     Returns:
         (X,Y) bool: at each pixel what the winner there says; where there is none, candidate 0.
     """
-    return np.take_along_axis(masks, np.maximum(winners - 1, 0)[None], axis=0)[0]
+    winner = torch.from_numpy(winners)[None].long() - 1
+    return winning_mask(torch.from_numpy(masks)[None], winner)[0].numpy()
 
 
 class GatherWinnersd(Randomizable, Transform):
