@@ -20,6 +20,7 @@ from bundle.atomic import make_folder
 from bundle.data.preparation import Preparation, prepare_domain
 from bundle.errors import DataError
 from bundle.json_files import read_json, write_json
+from bundle.metrics import SCORES
 from bundle.synthetic.generator import write_domain
 from scripts.comparison.cells import CellError, Cells, Task, stopwatch
 from scripts.comparison.noise_figure import write_noise_figure
@@ -30,7 +31,6 @@ PIXEL_SIZES = {"vnc": 4.6, "lucchi-pp": 5.0}
 """Nanometres of public data sets whose files do not tell; other folders need --source-pixel-size and the like."""
 
 ADAPTATIONS = {"uda": None, "wda_15": "points_15.json", "wda_100": "points_100.json"}
-METRICS = ("dice", "iou", "aji", "pq")
 
 
 @dataclass
@@ -215,17 +215,17 @@ def read_means(path: Path) -> dict[str, dict[str, float]]:
     """The ``mean`` rows of an evaluation table: ``{mode: {metric: value}}``."""
     table = pd.read_csv(path)
     means = table[table["image"] == "mean"].set_index("mode")
-    return {str(mode): {metric: float(row[metric]) for metric in METRICS} for mode, row in means.iterrows()}
+    return {str(mode): {metric: float(row[metric]) for metric in SCORES} for mode, row in means.iterrows()}
 
 
 def format_table(rows: list[Row]) -> str:
     """The rows as text, a line for each row and mode; the judgements stand in the first line of a row."""
     width = max(len(row.name) for row in rows) + 2
-    lines = [f"{'':{width}}{'mode':14}" + "".join(f"{m:>8}" for m in METRICS) + f"{'judgements':>12}{'seconds':>9}"]
+    lines = [f"{'':{width}}{'mode':14}" + "".join(f"{m:>8}" for m in SCORES) + f"{'judgements':>12}{'seconds':>9}"]
     for row in rows:
         cost = f"{row.cost['judgements']:12.0f}{row.cost['annotation_seconds']:9.0f}" if row.cost else ""
         for mode, means in row.means.items():
-            lines.append(f"{row.name:{width}}{mode:14}" + "".join(f"{means[m]:8.3f}" for m in METRICS) + cost)
+            lines.append(f"{row.name:{width}}{mode:14}" + "".join(f"{means[m]:8.3f}" for m in SCORES) + cost)
             cost = ""
     return "\n".join(lines)
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from bundle.errors import DataError
 from bundle.json_files import read_json
+from bundle.metrics import SCORES
 
 COST = ("judgements", "annotation_seconds")
 
@@ -52,19 +53,21 @@ def format_runs(runs: pd.DataFrame) -> str:
         stands in the first line of a row.
     """
     parts = []
+    others = SCORES[1:]  # Dice stands before, with its seeds
+    titles = " | ".join({"iou": "IoU"}.get(name, name.upper()) for name in others)
     for pair, of_pair in runs.groupby("pair", sort=False):
         seeds = sorted(of_pair["seed"].unique())
         lines = [
             f"### {pair}, seeds {', '.join(map(str, seeds))}",
             "",
-            "| row | mode | Dice | each seed | IoU | AJI | PQ | judgements | a person's minutes |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+            f"| row | mode | Dice | each seed | {titles} | judgements | a person's minutes |",
+            "| --- " * (6 + len(others)) + "|",
         ]
         told = set()
         for (row, mode), group in of_pair.groupby(["row", "mode"], sort=False):
-            mean = group[["dice", "iou", "aji", "pq"]].mean()
+            mean = group[list(SCORES)].mean()
             each = " / ".join(f"{value:.3f}" for value in group.sort_values("seed")["dice"])
-            rest = " | ".join(f"{mean[metric]:.3f}" for metric in ("iou", "aji", "pq"))
+            rest = " | ".join(f"{mean[metric]:.3f}" for metric in others)
             judgements, seconds = group[list(COST)].astype(float).mean()
             cost = f"{judgements:.0f} | {seconds / 60:.0f}" if row not in told and judgements > 0 else " | "
             told.add(row)

@@ -21,7 +21,7 @@ from bundle.atomic import make_folder, replacing
 from bundle.data.image_files import opened
 from bundle.metrics.health import compare_shapes, describe_image, describe_instances
 from bundle.metrics.instances import label_instances
-from bundle.metrics.segmentation import NAMES, segmentation_scores
+from bundle.metrics.segmentation import SCORES, segmentation_scores
 
 METRICS_FILE = "metrics.csv"
 HEALTH_FILE = "health.csv"
@@ -111,7 +111,7 @@ class EvaluationTable:
         pred, truth = item[keys.PRED], item.get(keys.LABEL)
         image, mode = self._image_name(item), item.get(keys.MODE, "automatic")
         instances = label_instances(pred, self.min_size, self.connectivity)
-        scores: dict[str, float] = dict.fromkeys((*NAMES, "empty"), float("nan"))
+        scores: dict[str, float] = dict.fromkeys((*SCORES, "empty"), float("nan"))
         if truth is not None:
             scores = segmentation_scores(pred, truth, self.min_size, self.connectivity)
             scores["empty"] = float(not instances.any() and not (truth > 0).any())
@@ -132,7 +132,7 @@ class EvaluationTable:
         shapes = pd.concat(_pool(self._shapes), ignore_index=True)
         means = rows.drop(columns="image").groupby("mode", sort=False).mean()
         for mode, row in means.iterrows():
-            engine.state.metrics.update({f"{mode}_{name}": float(row[name]) for name in NAMES if pd.notna(row[name])})
+            engine.state.metrics.update({f"{mode}_{name}": float(row[name]) for name in SCORES if pd.notna(row[name])})
         if idist.get_rank() == 0:
             self._log_empty(engine, rows)
             means = means.reset_index().assign(image="mean")

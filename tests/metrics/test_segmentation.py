@@ -1,9 +1,7 @@
 import pytest
 import torch
-from ignite.engine import Engine
-from monai.handlers import IgniteMetricHandler
 
-from bundle.metrics.segmentation import SegmentationMetrics, segmentation_scores
+from bundle.metrics.segmentation import SCORES, segmentation_scores
 
 
 def _mask(*boxes: tuple[int, int, int, int]) -> torch.Tensor:
@@ -51,28 +49,10 @@ def test_connectivity_changes_instances_but_not_pixels() -> None:
     assert four["pq"] == pytest.approx(1 / 1.5)
 
 
-def test_batch_and_decollated_list_give_the_same_rows_and_mean() -> None:
-    pred, truth = torch.stack([PRED, EMPTY, TRUTH]), torch.stack([TRUTH, EMPTY, TRUTH])
-    batched, listed = SegmentationMetrics(), SegmentationMetrics()
-    rows = batched(pred, truth)
-    assert torch.equal(rows, listed(list(pred), list(truth)))
-    expected = [segmentation_scores(PRED, TRUTH)[name] for name in SegmentationMetrics.names]
-    assert rows.tolist() == [pytest.approx(expected), [1.0] * 4, [1.0] * 4]
-    assert batched.aggregate().tolist() == pytest.approx([(e + 2) / 3 for e in expected])
-
-
-def test_one_metric_is_a_scalar_in_an_engine() -> None:
-    engine = Engine(lambda _, batch: batch)
-    IgniteMetricHandler(SegmentationMetrics("pq"), output_transform=lambda x: x).attach(engine, "val_pq")
-    engine.run([([PRED], [TRUTH]), ([TRUTH], [TRUTH])])
-    assert engine.state.metrics["val_pq"] == pytest.approx((0.3 + 1) / 2)
-    assert engine.state.metric_details["val_pq"].shape == (2, 4)
-
-
-def test_errors_say_what_to_do() -> None:
-    with pytest.raises(ValueError, match="nothing_known"):
-        SegmentationMetrics("nothing_known")
-    with pytest.raises(ValueError, match="no image was scored"):
-        SegmentationMetrics().aggregate()
+def test_shapes_that_differ_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\(1, 19, 30\).*\(1, 20, 30\)"):
         segmentation_scores(PRED[:, 1:], TRUTH)
+
+
+def test_every_score_has_a_name() -> None:
+    assert tuple(segmentation_scores(PRED, TRUTH)) == SCORES
