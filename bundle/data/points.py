@@ -107,7 +107,7 @@ def check_inside(source: str | Path, image: str, points: Sequence[Sequence[int]]
             )
 
 
-def crowded(points: Sequence[Sequence[int]], window: tuple[int, int]) -> int:
+def crowded(points: Sequence[Sequence[int]], window: Sequence[int]) -> int:
     """Return the largest number of points that one axis-parallel window can hold.
 
     Exact: the fullest window can be moved until a point lies in its first column and one in its first row, so only

@@ -14,6 +14,7 @@ from skimage.segmentation import find_boundaries
 
 from bundle import keys
 from bundle.atomic import make_folder, replacing
+from bundle.data.image_files import stem
 
 # Okabe and Ito's palette, which colour-blind people can tell apart.
 AGREED, INVENTED, MISSED = (0, 158, 115), (213, 94, 0), (86, 180, 233)
@@ -113,15 +114,15 @@ class EvaluationPictures:
 
     def _draw_item(self, item: dict[str, Any], output: dict[str, Any]) -> None:
         image = _array(item[keys.IMAGE])
-        stem = Path(item[keys.IMAGE].meta["filename_or_obj"]).stem
+        name = stem(item[keys.IMAGE].meta["filename_or_obj"])
         label = item.get(keys.LABEL)
         truth = None if label is None else _array(label)[0] > 0
         picture = overlay(image[0], _array(output[keys.PRED])[0] > 0, truth, self.scale)
         draw_clicks(picture, image[1:], self.scale)
-        self._write(f"{stem}_{item[keys.MODE]}", picture)
-        self._write(f"{stem}_image", overlay(image[0], None, None, self.scale))
+        self._write(f"{name}_{item[keys.MODE]}", picture)
+        self._write(f"{name}_image", overlay(image[0], None, None, self.scale))
         if truth is not None:
-            self._write(f"{stem}_truth", overlay(image[0], None, truth, self.scale))
+            self._write(f"{name}_truth", overlay(image[0], None, truth, self.scale))
 
     def _write(self, name: str, picture: np.ndarray) -> None:
         with replacing(self.folder / f"{name}.png") as partial:

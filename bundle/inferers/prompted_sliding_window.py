@@ -7,20 +7,18 @@ from typing import Any
 
 import torch
 from monai.inferers import SlidingWindowInferer
-from torch.nn import functional as F
+
+from bundle.data.points import crowded
 
 
 def most_clicks(clicks: torch.Tensor, window: Sequence[int]) -> int:
-    """The largest number of clicks that any window of a size can hold.
+    """The largest number of clicks that any window of a size can hold, see :func:`bundle.data.points.crowded`.
 
     Args:
         clicks: (B,2,H,W) of 0 and 1.
-        window: (h, w) in pixels; larger than the image means all of it.
+        window: (h, w) in pixels; it may be larger than the image.
     """
-    h, w = (min(a, b) for a, b in zip(window, clicks.shape[2:], strict=True))
-    total = F.pad(clicks.sum(dim=1).double().cumsum(1).cumsum(2), (1, 0, 1, 0))
-    inside = total[:, h:, w:] - total[:, :-h, w:] - total[:, h:, :-w] + total[:, :-h, :-w]
-    return int(inside.amax().round())
+    return max((crowded(image.nonzero()[:, 1:].tolist(), window) for image in clicks), default=0)
 
 
 class PromptedSlidingWindowInferer(SlidingWindowInferer):

@@ -14,7 +14,7 @@ from bundle.annotate.server import create_app
 from bundle.annotate.training_process import BusyError, Method, Training
 from bundle.annotate.vote_service import Ballot
 from bundle.data.domain_folder import write_datalist
-from bundle.data.image_files import read_image, write_png
+from bundle.data.image_files import read_image, stem, write_png
 from bundle.data.points import Clicks, write_points
 from bundle.inferers import PromptedSlidingWindowInferer
 from bundle.networks import ConvEncoder, PromptableSegmenter
@@ -72,7 +72,7 @@ def make_questions(domain: Path, candidates: Path) -> list[Question]:
     for name in IMAGES:
         dark = read_image(domain / name)[..., 0] < 120
         masks = np.stack([dark, np.roll(dark, 2, 0), np.roll(dark, -2, 1)])
-        image, file = str(domain / name), candidates / f"{Path(name).stem}.npz"
+        image, file = str(domain / name), candidates / f"{stem(name)}.npz"
         made = CandidateSet(
             image, file_sha256(image), masks, ["as it is", "right", "up"], np.full(SIZE, 0.5, np.float32), MODEL
         )
