@@ -18,7 +18,7 @@ FLOORS = (
     ("engines", "inferers", "metrics", "data", "synthetic"),
     ("losses", "self_training", "networks"),
     ("state_files", "json_files"),
-    ("atomic", "errors", "keys", "preflight"),
+    ("atomic", "config_text", "errors", "keys", "preflight"),
 )
 """From the top down. A room may import its own floor and those below."""
 
@@ -78,7 +78,7 @@ def upward(found: dict[str, set[str]]) -> list[str]:
         f"{name} imports {other}"
         for name, others in found.items()
         for other in others
-        if room(name) and HEIGHT[room(other)] > HEIGHT[room(name)]
+        if HEIGHT.get(room(other), 0) > HEIGHT.get(room(name), 0)
     )
 
 
