@@ -7,6 +7,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from bundle.atomic import sync
 from bundle.errors import DataError, StorageError
 
 KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
@@ -69,8 +70,4 @@ def sync_folders(folder: Path) -> None:
     """Put the name of a new file on the disk, and those of the folders that were made for it."""
     for each in (folder, *folder.parents):
         with suppress(OSError):
-            descriptor = os.open(each, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync(each)
