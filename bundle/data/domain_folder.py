@@ -10,25 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from bundle.data.image_files import ImageHeader, read_section_header
-from bundle.data.points import Clicks, PointsFile, check_inside, crowded, read_points, write_points
+from bundle.data.points import Clicks, PointsFile, check_inside, crowded, read_points
 from bundle.errors import DataError
 from bundle.json_files import read_json, write_json
 from bundle.keys import COMPLETE, IMAGE, LABEL, POINT_LABELS, POINTS
-
-__all__ = [
-    "DATALIST",
-    "SPLITS",
-    "Clicks",
-    "DataError",
-    "PointsFile",
-    "check_crowding",
-    "crowded",
-    "load_domain",
-    "read_datalist",
-    "read_points",
-    "write_datalist",
-    "write_points",
-]
 
 DATALIST = "datalist.json"
 SPLITS = ("training", "validation", "test")

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from bundle.data import domain_folder
-from bundle.data.domain_folder import Clicks, DataError, check_crowding, crowded, load_domain, read_points, write_points
+from bundle.data.domain_folder import check_crowding, load_domain
 from bundle.data.image_files import write_png
+from bundle.data.points import Clicks, crowded, read_points, write_points
+from bundle.errors import DataError
 from bundle.keys import COMPLETE, IMAGE, LABEL, POINT_LABELS, POINTS
 
 WIDTH, HEIGHT = 12, 7

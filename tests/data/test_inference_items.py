@@ -2,7 +2,7 @@ import itk
 import numpy as np
 import pytest
 
-from bundle.data import domain_folder
+from bundle.data import domain_folder, points
 from bundle.data.image_files import write_png
 from bundle.data.inference_items import inference_items
 from bundle.data.result_files import RESULTS
@@ -38,8 +38,8 @@ def domain(tmp_path):
     domain_folder.write_datalist(
         tmp_path / "domain", "toy", None, {"training": [entries["train_0"]], "test": [entries["test_0"]]}
     )
-    domain_folder.write_points(
-        tmp_path / "domain/clicks.json", {"images/test_0.png": domain_folder.Clicks([[11, 6]], [0])}, complete=True
+    points.write_points(
+        tmp_path / "domain/clicks.json", {"images/test_0.png": points.Clicks([[11, 6]], [0])}, complete=True
     )
     return tmp_path / "domain"
 

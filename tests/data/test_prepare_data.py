@@ -12,9 +12,10 @@ from monai.transforms import LoadImage
 from skimage.io import imread, imsave
 from skimage.measure import label as components
 
-from bundle.data.domain_folder import DataError, load_domain
+from bundle.data.domain_folder import load_domain
 from bundle.data.preparation import Preparation, prepare_domain
 from bundle.data.simulated_clicks import click_instances, share_of
+from bundle.errors import DataError
 from bundle.keys import COMPLETE, IMAGE, LABEL, POINTS
 from scripts.prepare_data import main
 
