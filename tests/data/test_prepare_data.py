@@ -421,6 +421,7 @@ def test_command_line_prints_a_summary(tmp_path, masked, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_command_line_refuses_in_one_line(tmp_path):
     (tmp_path / "x.png").write_text("hello")
     command = [sys.executable, str(ROOT / "scripts/prepare_data.py"), "--train", "x.png", "--output", "out"]
