@@ -78,6 +78,7 @@ def test_automatic(folder, automatic):
     assert "segmenting" in automatic.stderr and "1/2" in automatic.stderr
 
 
+@pytest.mark.slow
 def test_clicks_change_the_windows_that_they_are_in(folder, automatic, prompted):
     assert prompted.returncode == 0, prompted.stderr[-3000:]
     assert {path.name for path in (folder / "prompted").iterdir()} == {r for r in RESULTS if r.startswith("a_")}
@@ -99,6 +100,7 @@ def test_unreadable_image_is_named(tmp_path):
     assert explain(error.value).startswith(f"{tmp_path / 'cut.png'}: cannot be read as an image")
 
 
+@pytest.mark.slow
 def test_error_is_one_line_and_comes_before_work(folder):
     run = _run(folder, dataset_dir=folder / "in", output_dir=folder / "none", **{"image_encoder#channels": "[8,8,24]"})
     assert run.returncode != 0 and "Traceback" not in run.stderr
