@@ -164,7 +164,6 @@ class Demo:
             checkpoint=self.checkpoint(start),
             dataset_dir=self._domain(self.target),
             points=ADAPTATIONS.get(start),
-            window="@crop_size",
             store=store,
             candidates_dir=self._candidates(start),
         )

@@ -32,7 +32,6 @@ SETTINGS = {
     "image_encoder#channels": CHANNELS,
     "image_encoder#blocks": BLOCKS,
     "crop_size": [96, 96],
-    "window": [96, 96],
     "prefer_epochs": 6,
     "epoch_length": 5,
     "prefer_learning_rate": 3e-4,

@@ -16,7 +16,7 @@ from tests.integration.commands import NETWORK, ROOT, call, command, flags, run_
 
 CANDIDATES = ["configs/inference.json", "configs/candidates.json"]
 PREFER = ["configs/train.json", "configs/prefer.json"]
-QUESTIONS = {"window": [32, 32], "pixel_size": 20, "region_size_nm": 320.0, "points": "points_15.json"}
+QUESTIONS = {"crop_size": [32, 32], "pixel_size": 20, "region_size_nm": 320.0, "points": "points_15.json"}
 LEARNING = {"region_size_nm": 320.0, "points": "points_15.json", "prefer_epochs": 1, "max_epochs": 1}
 
 
@@ -127,7 +127,7 @@ def test_training_without_answers_says_what_to_do(domain_pair, source_weights, t
         ({"min_disputed": 0}, "min_disputed is 0: expected at least 1"),
         ({"candidates_count": 1}, "count of candidates must be at least 2, got 1"),
         ({"region_size_nm": -5}, "region_size_nm is -5, expected a number above 0"),
-        ({"window": [30, 32]}, "[30, 32], expected two multiples of 8"),
+        ({"crop_size": [30, 32]}, "[30, 32], expected two multiples of 8"),
         ({"checkpoint": "/nowhere.pt"}, "/nowhere.pt: no such checkpoint"),
         ({"dataset_dir": "/nowhere"}, "/nowhere: no such folder"),
     ],
