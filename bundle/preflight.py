@@ -21,6 +21,7 @@ from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 
 from bundle.config_text import config_text
+from bundle.handler_order import check_handler_order
 
 WORKFLOW_OPTIONS = ("workflow_name", "workflow_type", "properties_path")
 TRACKING_OPTIONS = ("output_dir", "tracking_uri", "experiment_name", "run_name", "save_execute_config")
@@ -46,7 +47,8 @@ def check_command(debug: bool = False) -> None:
         debug: show errors with their traceback.
 
     Raises:
-        ValueError: MONAI would take a misspelt setting, or one that it changes, without a word; here it is refused.
+        ValueError: MONAI would take a misspelt setting, or one that it changes, without a word; here it is refused. Or
+            handlers stand in an order that would lose something.
     """
     if Path(sys.argv[0]).parts[-3:] != ("monai", "bundle", "__main__.py") or sys.argv[1:2] != ["run"]:
         return
@@ -61,6 +63,7 @@ def check_command(debug: bool = False) -> None:
     check_overrides(command, files.get(), (*WORKFLOW_OPTIONS, *tracking))
     check_finite({**files.get(), **command})
     check_texts({**files.get(), **command})
+    check_handler_order(files.get())
 
 
 def check_crop_size(crop_size: Sequence[int], stride: int) -> None:

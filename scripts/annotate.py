@@ -79,8 +79,6 @@ def open_clicker(options: argparse.Namespace, store: JudgementStore) -> Clicker:
     config["bundle_root"] = config_text(ROOT)
     network = config.get_parsed_content("network_def").to(config.get_parsed_content("device"))
     load_matching(network, read_state(options.checkpoint), str(options.checkpoint))
-    training = ConfigParser()
-    training.read_config([str(ROOT / "configs" / "train.json"), *map(str, options.config)])
     preprocessing = config.get_parsed_content("preprocessing")
 
     def load(path: str) -> torch.Tensor:
@@ -96,7 +94,6 @@ def open_clicker(options: argparse.Namespace, store: JudgementStore) -> Clicker:
         network.eval(),
         config.get_parsed_content("inferer"),
         config.get_parsed_content("threshold"),
-        trained_window=max(training.get_parsed_content("crop_size")),
     )
 
 

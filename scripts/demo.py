@@ -143,7 +143,7 @@ class Demo:
         self.cells.bundle(
             self.checkpoint(row),
             "training",
-            ("train.json", None),
+            ("train.json",),
             checkpoint=self.checkpoint(row),
             source_dir=self._domain(self.source),
             dataset_dir=self._domain(self.target),
@@ -157,11 +157,10 @@ class Demo:
         self.cells.bundle(
             store,
             "making_candidates",
-            ("inference.json", "candidates.json"),
-            checkpoint=self.checkpoint(start),
+            ("train.json", "prefer.json", "candidates.json"),
+            init_checkpoint=self.checkpoint(start),
             dataset_dir=self._domain(self.target),
             points=ADAPTATIONS.get(start),
-            window="@crop_size",
             store=store,
             candidates_dir=self._candidates(start),
         )
@@ -290,7 +289,7 @@ def main() -> int:
         pixel_size=args.pixel_size,
         seed=args.seed,
         cells=Cells(
-            overlay="presets/cpu.json" if args.data else "tasks/synthetic.json",
+            overlays=("presets/cpu.json",) if args.data else ("presets/cpu.json", "tasks/synthetic.json"),
             common={"pixel_size": args.pixel_size, "seed": args.seed},
             jobs=args.jobs,
         ),

@@ -62,7 +62,7 @@ def finished(domain_pair, tmp_path_factory):
         pixel_sizes={},
         pixel_size=20.0,
         seed=0,
-        cells=Cells(str(folder / "tiny.json"), {"pixel_size": 20.0, "seed": 0}, jobs=1),
+        cells=Cells([str(folder / "tiny.json")], {"pixel_size": 20.0, "seed": 0}, jobs=1),
     )
     calls = []
     with pytest.MonkeyPatch.context() as patch:
@@ -94,11 +94,11 @@ def test_rows_share_the_candidates_that_were_made_first(finished):
         opened = {question.candidates_file: question for question in store.questions()}
     assert set(opened) <= {str(file) for file in folder.iterdir()} and len(list(folder.iterdir())) == 3
     (making,) = [i for i, call in enumerate(calls) if "configs/candidates.json" in call["config_file"]]
-    learning = [i for i, call in enumerate(calls) if "configs/prefer.json" in call["config_file"]]
+    learning = [i for i, call in enumerate(calls) if call["config_file"][-1] == "configs/prefer.json"]
     assert making < min(learning) and len(learning) == 4
     for i in learning:
         assert calls[i]["candidates_dir"] == calls[making]["candidates_dir"]
-        assert calls[i]["init_checkpoint"] == calls[making]["checkpoint"]
+        assert calls[i]["init_checkpoint"] == calls[making]["init_checkpoint"]
     made = max(file.stat().st_mtime_ns for file in folder.iterdir())
     assert made < folder.with_suffix(".sqlite").stat().st_mtime_ns  # no row made them again
 
@@ -151,7 +151,7 @@ def test_tasks_wait_for_each_other_and_run_side_by_side():
         "right": Task(lambda: seen.append(both.wait() >= 0), ["first"]),
         "first": Task(lambda: seen.append("first")),
     }
-    Cells("", {}, jobs=2).run(tasks)
+    Cells([], {}, jobs=2).run(tasks)
     assert seen == ["first", True, True, "last"]
 
 
@@ -159,10 +159,10 @@ def test_folders_of_a_command_may_have_odd_names(tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(module, "run_bundle", lambda arguments, log, threads: calls.append(arguments) or 0)
     folder = tmp_path / "a#b '@seed"
-    cells = Cells("tiny.json", {}, jobs=1)
-    cells.bundle(folder / "x.pt", "training", ("train.json", None), dataset_dir=folder, window="@crop_size")
+    cells = Cells(["tiny.json"], {}, jobs=1)
+    cells.bundle(folder / "x.pt", "training", ("train.json",), dataset_dir=folder, crop_size="@tile")
     settings = parse_command(calls[0][2:])
-    assert settings["window"] == "@crop_size"
+    assert settings["crop_size"] == "@tile"
     parser = monai.bundle.ConfigParser({name: settings[name] for name in ("dataset_dir", "work_dir")})
     assert parser.get_parsed_content() == {"dataset_dir": str(folder), "work_dir": str(folder / "x.work")}
 
@@ -175,7 +175,7 @@ def test_nothing_is_begun_after_a_failure():
 
     tasks = {"one": Task(fail), "two": Task(lambda: seen.append("two"), ["one"]), "three": Task(lambda: seen.append(3))}
     with pytest.raises(CellError, match="broken"):
-        Cells("", {}, jobs=1).run(tasks)
+        Cells([], {}, jobs=1).run(tasks)
     assert seen == []
 
 

@@ -51,8 +51,6 @@ class Clicker:
         inferer: how images are cut into windows.
         threshold: of the foreground probability.
         sessions: images whose features are kept at a time, for each network.
-        trained_window: side of the largest window in pixels that a training cuts out; clicks that are too many for it
-            are not saved.
 
     Raises:
         DataError: the folder, the split, an image or the points file cannot be used.
@@ -69,7 +67,6 @@ class Clicker:
         inferer: PromptedSlidingWindowInferer,
         threshold: float = 0.5,
         sessions: int = 2,
-        trained_window: int = 0,
     ) -> None:
         self.folder = folder.resolve()
         self.points = inside(self.folder, self.folder / points)
@@ -92,7 +89,7 @@ class Clicker:
         self._networks: dict[Which, PromptableSegmenter] = {"start": network}
         self._inferer = inferer
         self._threshold = threshold
-        self._widest = max(*inferer.window, trained_window)
+        self._widest = max(inferer.window)
         self._sessions: OrderedDict[tuple[int, Which], tuple[Stamp, ClickSession]] = OrderedDict()
         self._kept = 2 * sessions
         self._reading = Lock()

@@ -88,6 +88,8 @@ class EvaluationPictures:
         scale: how many pixels of a picture a pixel becomes.
     """
 
+    ahead_of = ("TrackedRun",)
+
     def __init__(self, output_dir: str | os.PathLike[str], count: int = 4, scale: int = 2) -> None:
         self.folder = Path(output_dir) / "pictures"
         self.count = count

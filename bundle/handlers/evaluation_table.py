@@ -19,6 +19,7 @@ from monai.utils import ImageMetaKey
 from bundle import keys
 from bundle.atomic import make_folder, replacing
 from bundle.data.image_files import opened
+from bundle.handler_order import LOGGERS
 from bundle.metrics.health import compare_shapes, describe_image, describe_instances
 from bundle.metrics.instances import label_instances
 from bundle.metrics.segmentation import SCORES, segmentation_scores
@@ -42,7 +43,8 @@ class EvaluationTable:
 
     The means appear as ``automatic_dice``, ``interactive_aji``, ... in ``engine.state.metrics``. MONAI's loggers read
     that at the end of the epoch too, and handlers run in the order of the list: **put this one before StatsHandler and
-    MLFlowHandler.** Processes of a distributed evaluation pool their rows; the first writes.
+    MLFlowHandler**, and before :class:`TrackedRun`, which logs the files. Processes of a distributed evaluation pool
+    their rows; the first writes.
 
     Args:
         output_dir: folder of the tables, made if it does not exist.
@@ -57,6 +59,8 @@ class EvaluationTable:
     Raises:
         FileNotFoundError: if a source label does not exist.
     """
+
+    ahead_of = (*LOGGERS, "TrackedRun")
 
     def __init__(
         self,

@@ -51,6 +51,8 @@ class JudgementPictures:
         threshold: of its foreground probability, in (0,1).
     """
 
+    ahead_of = ("TrackedRun",)
+
     def __init__(
         self,
         folder: str | os.PathLike[str],

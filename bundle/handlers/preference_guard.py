@@ -27,6 +27,8 @@ class PreferenceGuard:
         ValueError: when ``max_anchor`` is not above 0.
     """
 
+    ahead_of = ("Resume", "SaveWeights")
+
     def __init__(self, networks: Mapping[str, nn.Module], max_anchor: float = 0.1) -> None:
         if not max_anchor > 0:
             raise ValueError(f"max_anchor must be above 0, got {max_anchor}")

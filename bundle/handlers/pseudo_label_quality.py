@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bundle.handler_order import LOGGERS
 from bundle.handlers.epoch_averages import EpochAverages
 
 
@@ -19,6 +20,8 @@ class PseudoLabelQuality(EpochAverages):
 
     Place it before the loggers. It reads the state that :class:`bundle.engines.AdaptationTrainer` leaves.
     """
+
+    ahead_of = LOGGERS
 
     def sums_of(self, state: Any) -> Mapping[str, tuple[float, float]]:
         """What the adaptation trainer left."""

@@ -33,8 +33,8 @@ class Resume:
     would silently go on with some of the old, such as the learning rate. Nor is one whose file holds what is not
     finite; such a file is not written either.
 
-    Place it behind :class:`LoadWeights`, whose weights it replaces, and before :class:`MeanTeacher`, which keeps the
-    teacher of a run that is not at its beginning.
+    Place it behind :class:`LoadWeights`, whose weights it replaces, and before :class:`MeanTeacher`,
+    :class:`ReferencePolicy` and :class:`Feedback`, which do otherwise in a run that is not at its beginning.
 
     Args:
         work_dir: folder of the file, made when absent.
@@ -49,6 +49,8 @@ class Resume:
             ``epoch_length``, or of more epochs than ``max_epochs``.
         DataError: on EPOCH_COMPLETED: what is to be written is not finite, or the disk is full.
     """
+
+    ahead_of = ("MeanTeacher", "ReferencePolicy", "Feedback")
 
     def __init__(
         self,

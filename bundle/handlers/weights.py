@@ -34,15 +34,21 @@ class LoadWeights:
         ValueError: when attached: the file is unreadable, of another architecture, or its weights are not finite.
     """
 
+    ahead_of = ("Resume",)
+
     def __init__(self, path: str | os.PathLike[str], network: nn.Module) -> None:
         self.path = Path(path)
         self.network = network
         if not self.path.is_file():
             raise FileNotFoundError(f"{path}: no such checkpoint; train one first, or name another")
 
-    def attach(self, engine: Engine) -> None:
-        """Load."""
+    def load(self) -> None:
+        """Load; for a command without an engine."""
         load_matching(self.network, read_state(self.path), str(self.path))
+
+    def attach(self, engine: Engine) -> None:
+        """Load, and log it."""
+        self.load()
         engine.logger.info(f"loaded the weights in {self.path}")
 
 

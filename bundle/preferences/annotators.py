@@ -256,7 +256,7 @@ def choose_annotator(
 
     Args:
         annotator: ``people``, ``oracle``, ``evolution``, or ``auto``: contours for ``upo``, else people if the store
-            has answers of theirs, else the oracle.
+            has answers of theirs. Labels are read only where the oracle is named.
         method: ``lpo``, ``slpo``, ``upo`` or ``image_dpo``.
         store: file of the store.
         oracle: knows the labels.
@@ -266,13 +266,18 @@ def choose_annotator(
         The annotator.
 
     Raises:
-        ValueError: the annotator or the method is unknown.
+        ValueError: the annotator or the method is unknown, or ``auto`` finds nobody.
     """
     for name, value, known in (("method", method, METHODS), ("annotator", annotator, ANNOTATORS)):
         if value not in known:
             raise ValueError(f"{name} is {value!r}, expected one of {', '.join(known)}")
     if annotator == "auto":
-        annotator = "evolution" if method == "upo" else "people" if answered_by_people(store) else "oracle"
+        if method != "upo" and not answered_by_people(store):
+            raise ValueError(
+                f"annotator is 'auto', and nobody has answered in {store}; vote on the page (make annotate), or name "
+                "oracle (labels answer) or evolution (contours answer)"
+            )
+        annotator = "evolution" if method == "upo" else "people"
         logger.info("judgements come from: %s", annotator)
     return {"people": PeopleAnnotator(), "oracle": oracle, "evolution": evolution}[annotator]
 

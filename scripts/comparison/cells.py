@@ -40,22 +40,22 @@ class Cells:
     """Runs commands, each of which ends with a file; one whose file exists is passed over.
 
     Attributes:
-        overlay: config of the schedule, below ``configs`` or absolute.
+        overlays: configs of the schedule, below ``configs`` or absolute.
         common: settings of all commands.
         jobs: cells at a time; the processor's cores are shared out among them.
     """
 
-    overlay: str
+    overlays: Sequence[str]
     common: dict[str, object]
     jobs: int
 
-    def bundle(self, result: Path, run_id: str, configs: tuple[str, str | None], **options: object) -> None:
+    def bundle(self, result: Path, run_id: str, configs: Sequence[str], **options: object) -> None:
         """Run a command of the bundle; its output goes to a log beside the result.
 
         Args:
             result: the file that it ends with.
             run_id: what to run.
-            configs: a complete configuration and what is laid over it and over the schedule, below ``configs``.
+            configs: a complete configuration and what is laid over it, behind the schedule; below ``configs``.
             options: further settings; those that are None are left to the configuration.
 
         Raises:
@@ -66,7 +66,7 @@ class Cells:
             return
         make_folder(result.parent)
         log, work = result.with_suffix(".log"), result.with_suffix(".work")
-        files = [str(Path("configs") / name) for name in (configs[0], self.overlay, configs[1]) if name]
+        files = [str(Path("configs") / name) for name in (configs[0], *self.overlays, *configs[1:])]
         arguments = ["run", run_id, "--config_file", str(files)]
         for key, value in {**self.common, "work_dir": work, "resume": True, **options}.items():
             if value is not None:

@@ -107,7 +107,7 @@ class LiveServer(Target):
         domain = write_domain(folder / "domain")
         make_questions(domain, folder / "candidates")
         torch.save(tiny_network().state_dict(), folder / "start.pt")
-        settings = {**NETWORK, "max_points": 6, "window": [32, 32]}
+        settings = {**NETWORK, "max_points": 6, "crop_size": [32, 32]}
         (folder / "tiny.json").write_text(json.dumps(settings))
         command = [sys.executable, "-m", "scripts.annotate", "--data", domain, "--token", TOKEN]
         command += ["--checkpoint", folder / "start.pt", "--config", folder / "tiny.json", "--port", 0]

@@ -47,6 +47,8 @@ CLICKS = ("foreground", "background")
 REGION = ("output", "region", "location", "size", "min_poly_area")
 """Of a request of QuPath: where outlines are wanted, and in which form."""
 FARTHEST = 1 << 31
+ASKING = ("prefer.json", "candidates.json")
+"""Overlays on ``train.json`` that say how candidates are made."""
 ANNOTATOR = "person:monai-label"
 """Who clicked; viewers do not say."""
 PATIENCE = 5.0
@@ -77,9 +79,11 @@ class PreferDasApp(MONAILabelApp):
         overlays = [name for name in (conf or {}).get("config", "").split(",") if name]
         self.train_files = [str(ROOT / name) for name in ("configs/train.json", *overlays)]
         self.parser = ConfigParser()
-        names = ("configs/inference.json", "configs/candidates.json", *overlays)
-        self.parser.read_config([str(ROOT / name) for name in names])
-        self.parser["bundle_root"] = config_text(ROOT)
+        self.parser.read_config([str(ROOT / name) for name in ("configs/inference.json", *overlays)])
+        asking = ConfigParser()
+        asking.read_config([*self.train_files, *(str(ROOT / "configs" / name) for name in ASKING)])
+        for parser in (self.parser, asking):
+            parser["bundle_root"] = config_text(ROOT)
         work = Path(studies) / WORK
         self.trained = work / "adapted.pt"
         start = Path((conf or {}).get("checkpoint") or self.parser.get_parsed_content("checkpoint"))
@@ -88,7 +92,7 @@ class PreferDasApp(MONAILabelApp):
         self.weights = [start, self.trained]
         latest = [path for path in self.weights if path.is_file()][-1]
         load_matching(self.parser.get_parsed_content("network_def"), read_state(latest), str(latest))
-        self.disagreement = Disagreement(self.parser, self.weights, work / "candidates")
+        self.disagreement = Disagreement(asking, self.weights, work / "candidates")
         metadata = json.loads((ROOT / "configs" / "metadata.json").read_text())
         classes = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
         self.classes = {name: int(number) for number, name in classes.items() if name != "background"}

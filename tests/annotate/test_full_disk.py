@@ -63,7 +63,7 @@ def test_another_fault_of_the_system_is_the_servers(client, clicker, monkeypatch
     assert response.status_code == 500 and "secret" not in response.text
 
 
-def test_more_clicks_than_a_training_takes_are_not_saved(client, clicker, domain):
+def test_more_clicks_than_a_training_takes_are_not_saved(client, domain):
     """The network of the tests takes 6 in a window of 32 pixels."""
     six = [[i, 1] for i in range(6)]
     assert client.put("/api/images/0/clicks", json=saving(six)).status_code == 200
@@ -72,8 +72,4 @@ def test_more_clicks_than_a_training_takes_are_not_saved(client, clicker, domain
     assert refused.status_code == 422 and "7 clicks lie in one window of 32 x 32 pixels" in refused.json()["detail"]
     assert client.get("/api/images/0/clicks").json() == before
     apart = [*six, [40, 40]]
-    done = client.put("/api/images/0/clicks", json=saving(apart, version=before["version"]))
-    assert done.status_code == 200
-    clicker._widest = 64  # a training with larger crops
-    again = saving(apart, version=done.json()["version"])
-    assert client.put("/api/images/0/clicks", json=again).status_code == 422
+    assert client.put("/api/images/0/clicks", json=saving(apart, version=before["version"])).status_code == 200

@@ -32,7 +32,6 @@ SETTINGS = {
     "image_encoder#channels": CHANNELS,
     "image_encoder#blocks": BLOCKS,
     "crop_size": [96, 96],
-    "window": [96, 96],
     "prefer_epochs": 6,
     "epoch_length": 5,
     "prefer_learning_rate": 3e-4,
@@ -75,11 +74,11 @@ def make_workplace(folder: Path) -> Workplace:
     overlay = folder / "small.json"
     overlay.write_text(json.dumps(SETTINGS))
     run_here(
-        ["configs/inference.json", str(overlay), "configs/candidates.json"],
+        ["configs/train.json", str(overlay), "configs/prefer.json", "configs/candidates.json"],
         run_id="making_candidates",
         **SETTINGS,
         dataset_dir=str(folder / "domain"),
-        checkpoint=str(folder / "start.pt"),
+        init_checkpoint=str(folder / "start.pt"),
         work_dir=str(folder),
         region_size_nm=640.0,
         min_disputed=12,

@@ -91,6 +91,19 @@ def test_training_takes_the_data_of_monai_label(domain_pair, source_weights, tmp
     assert item["target"]["image"][1:].sum() == 0
 
 
+@pytest.mark.parametrize(("preset", "side"), [("cpu", 128), ("paper", 384)])
+def test_a_preset_sets_the_crops_and_every_window(in_root, preset, side):
+    train, inference = ConfigParser(), ConfigParser()
+    train.read_config([*ADAPT, f"configs/presets/{preset}.json"])
+    inference.read_config(["configs/inference.json", f"configs/presets/{preset}.json"])
+    for parser in (train, inference):
+        parser["image_encoder"] = {"_target_": "bundle.networks.ConvEncoder"}
+    crop = next(t for t in train.get_parsed_content("train#preprocessing").transforms if hasattr(t, "cropper"))
+    assert tuple(crop.cropper.roi_size) == (side, side)
+    assert tuple(train.get_parsed_content("validate#inferer").window) == (side, side)
+    assert tuple(inference.get_parsed_content("inferer").window) == (side, side)
+
+
 def test_paper_preset_builds_and_segments(in_root):
     parser = ConfigParser()
     parser.read_config([*ADAPT, "configs/presets/paper.json"])

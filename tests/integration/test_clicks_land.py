@@ -68,7 +68,9 @@ def _config(**options):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("options", [{"window": [16, 16]}, {"window": [16, 24], "rotations": 4}, {"window": [64, 64]}])
+@pytest.mark.parametrize(
+    "options", [{"crop_size": [16, 16]}, {"crop_size": [16, 24], "rotations": 4}, {"crop_size": [64, 64]}]
+)
 def test_from_file_to_file(tmp_path, name, options):
     image = _write(tmp_path / name, _rows())
     output = tmp_path / "out"
@@ -83,7 +85,7 @@ def test_from_file_to_file(tmp_path, name, options):
 @pytest.mark.parametrize("name", FORMATS)
 def test_request_of_monai_label(tmp_path, name):
     """Its tasks apply preprocessing to the request, call the inferer with the image alone, and write ``pred``."""
-    parser = _config(window=[16, 16])
+    parser = _config(crop_size=[16, 16])
     pre, inferer, post = (parser.get_parsed_content(i) for i in ("preprocessing", "inferer", "postprocessing"))
     item = pre({IMAGE: str(_write(tmp_path / name, _rows())), **CLICKS, "model": "x"})
     assert item[IMAGE].shape == (3, WIDTH, HEIGHT)
@@ -164,6 +166,6 @@ def test_properties_of_an_inference_workflow(tmp_path):
 
 def test_crowded_window_is_refused_before_work(tmp_path):
     with pytest.raises(RuntimeError) as caught:
-        _workflow(tmp_path, window=[32, 32], max_points=1, foreground=[[1, 1], [2, 2]]).initialize()
+        _workflow(tmp_path, crop_size=[32, 32], max_points=1, foreground=[[1, 1], [2, 2]]).initialize()
     assert "2 clicks lie in one window of 32 x 32" in str(caught.value.__cause__)
     assert not (tmp_path / "out").exists()

@@ -22,7 +22,7 @@ RESULTS = {f"{name}_{result}.tif" for name in SIZES for result in ("mask", "dens
 
 
 def _run(folder, **options):
-    options = {"config_file": "configs/inference.json", **SMALL, "window": "[32,32]", "min_size": 0, **options}
+    options = {"config_file": "configs/inference.json", **SMALL, "crop_size": "[32,32]", "min_size": 0, **options}
     options |= {"checkpoint": folder / "model.pt", "device": "cpu"}
     command = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     return subprocess.run(

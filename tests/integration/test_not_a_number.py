@@ -70,7 +70,7 @@ def test_run_fails_and_keeps_what_was_good(stage, fault, domain_pair, source_wei
     if stage != "source":
         good |= {"dataset_dir": str(domain_pair.target), "init_checkpoint": str(source_weights)}
     if stage == "prefer":
-        good |= {"points": "points_15.json", "region_size_nm": 160.0, "candidates_count": 4}
+        good |= {"points": "points_15.json", "region_size_nm": 160.0, "candidates_count": 4, "annotator": "oracle"}
     domain = "source_dir" if stage == "source" else "dataset_dir"
     good[domain] = str(with_floats(Path(good[domain]), tmp_path / "domain"))
     image = tmp_path / "domain" / "images" / "training_1.tif"

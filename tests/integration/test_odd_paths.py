@@ -12,8 +12,8 @@ from tests.integration.commands import ADAPT, EVALUATE, NETWORK, ROOT, SOURCE, T
 from tests.odd_paths import FOLDER, IMAGE, write_odd_domain
 
 INFER = ["configs/inference.json"]
-CANDIDATES = ["configs/inference.json", "configs/candidates.json"]
 PREFER = ["configs/train.json", "configs/prefer.json"]
+CANDIDATES = [*PREFER, "configs/candidates.json"]
 
 
 @pytest.fixture(scope="module")
@@ -52,15 +52,14 @@ def test_trainings(trained, home):
 
 def test_candidates_questions_and_preferences(trained, home, odd, in_root, monkeypatch):
     work = {"work_dir": config_text(home / "prefer"), "points": "points_15.json", "region_size_nm": 320.0}
-    options = tiny(CANDIDATES, **trained, **work, window=[32, 32], pixel_size=20)
-    del options[options.index("--source_dir") : options.index("--source_dir") + 2]
+    start = {"dataset_dir": trained["dataset_dir"], "init_checkpoint": trained["checkpoint"]}
+    options = tiny(CANDIDATES, **start, **work)
     done = call(command("run", "making_candidates", "--config_file", str(CANDIDATES), *options))
     assert done.returncode == 0, done.stderr[-3000:]
     names = {path.name for path in (home / "prefer" / "candidates").iterdir()}
     assert names == {f"training {IMAGE}.npz", "training_1.npz", "training_2.npz"}
     with JudgementStore(home / "prefer" / "preferences.sqlite", create=False) as store:
         assert str(odd / "images" / f"training {IMAGE}.png") in {question.image for question in store.questions()}
-    start = {"dataset_dir": trained["dataset_dir"], "init_checkpoint": trained["checkpoint"]}
     run_here(PREFER, **start, **work, checkpoint=config_text(home / "model.pt"), annotator="oracle", prefer_epochs=1)
     assert (home / "model.pt").is_file() and (home / "prefer" / "pictures" / "judgements.png").is_file()
 
@@ -75,7 +74,7 @@ def test_inference(trained, home, odd):
         ("image", odd / "images" / f"test {IMAGE}.png", {"foreground": [[5, 6]]}),
     ):
         options |= {"dataset_dir": config_text(given), "output_dir": config_text(home / name)}
-        options |= {"checkpoint": trained["checkpoint"], "window": [32, 32], "device": "cpu"}
+        options |= {"checkpoint": trained["checkpoint"], "crop_size": [32, 32], "device": "cpu"}
         done = call(command("run", "--config_file", str(INFER), *tiny(INFER, **options)))
         assert done.returncode == 0, done.stderr[-3000:]
         assert (home / name / f"test {IMAGE}_mask.png").is_file()

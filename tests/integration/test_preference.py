@@ -34,6 +34,7 @@ def settings(domain_pair, source_weights, tmp_path, in_root):
         "work_dir": str(tmp_path / "work"),
         "region_size_nm": 160.0,  # 8 pixels
         "candidates_count": 4,
+        "annotator": "oracle",
     }
 
 
@@ -63,7 +64,7 @@ def askable(tmp_path: Path, regions: str, min_disputed: int = 4) -> int:
 )
 def test_methods(settings, tmp_path, caplog, method, regions, budget, judge):
     caplog.set_level(logging.INFO)
-    run_here(PREFER, **settings, method=method)
+    run_here(PREFER, **{**settings, "annotator": "auto" if method == "upo" else "oracle"}, method=method)
     assert epochs(caplog.text) == [1]
     start, end = read(settings["init_checkpoint"]), read(settings["checkpoint"])
     assert start.keys() == end.keys() and not equal(start, end)
@@ -105,7 +106,7 @@ def test_rate_warms_up_over_the_first_epoch(in_root):
 def test_contours_need_no_labels(settings, tmp_path):
     target = shutil.copytree(settings["dataset_dir"], tmp_path / "target")
     shutil.rmtree(target / "labels")
-    run_here(PREFER, **{**settings, "dataset_dir": str(target)}, method="upo")
+    run_here(PREFER, **{**settings, "annotator": "auto", "dataset_dir": str(target)}, method="upo")
     assert not equal(read(settings["init_checkpoint"]), read(settings["checkpoint"]))
 
 
@@ -116,7 +117,7 @@ def test_answers_of_people_are_used_once_there_are_any(settings, tmp_path, caplo
         store.add_many([Judgement(first, 1, "person:ada", 2.0), Judgement(second, "skip", "person:ada", 1.0)])
     before = len(history(tmp_path))
     caplog.set_level(logging.INFO)
-    run_here(PREFER, **settings)
+    run_here(PREFER, **{**settings, "annotator": "auto"})
     assert "judgements come from: people" in caplog.text
     assert "2 questions answered, 1 with a winner, on 1 images; 3 s of the annotator's time" in caplog.text
     assert len(history(tmp_path)) == before
@@ -225,6 +226,7 @@ def test_oracle_without_labels(fails, settings, tmp_path):
 
 
 def test_people_who_have_not_answered(fails, tmp_path):
+    assert "work/preferences.sqlite; vote on the page (make annotate), or name oracle" in fails(annotator="auto")
     assert "no such store of judgements; open questions with configs/candidates.json" in fails(annotator="people")
     with JudgementStore(tmp_path / "empty.sqlite"):
         pass
@@ -234,7 +236,7 @@ def test_people_who_have_not_answered(fails, tmp_path):
 
 @pytest.mark.slow
 def test_command_ends_with_one_line_and_a_failure(settings, tmp_path):
-    done = call(command("run", "training", *flags(PREFER, **settings, annotator="people")))
+    done = call(command("run", "training", *flags(PREFER, **{**settings, "annotator": "people"})))
     assert done.returncode == 1
     assert re.match(r"error: .*preferences\.sqlite: no such store of judgements", done.stderr.splitlines()[-1])
     assert "Traceback" not in done.stdout + done.stderr

@@ -161,7 +161,7 @@ def write_studies(folder: Path) -> Path:
 
 def write_overlay(file: Path, source: Path, checkpoint: Path) -> Path:
     """An overlay for both configurations: a network and a training of a few pixels."""
-    values = {**TINY, "window": [32, 32], "min_size": 0, "source_dir": str(source), "checkpoint": str(checkpoint)}
+    values = {**TINY, "min_size": 0, "source_dir": str(source), "checkpoint": str(checkpoint)}
     file.write_text(json.dumps(values))
     return file
 

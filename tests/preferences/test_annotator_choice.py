@@ -38,10 +38,12 @@ def test_a_named_annotator_is_asked_whatever_the_method(method) -> None:
     assert isinstance(choose("people", method), PeopleAnnotator)
 
 
-def test_auto_is_contours_for_upo_and_the_oracle_where_no_person_answered(store) -> None:
+def test_auto_is_contours_for_upo_and_nobody_where_no_person_answered(store) -> None:
+    """Labels are never read without being named."""
     assert choose("auto", "upo", store) is EVOLUTION
-    assert choose("auto", "lpo", store) is ORACLE
-    assert choose("auto", "slpo") is ORACLE
+    for method, there in (("lpo", store), ("image_dpo", store), ("slpo", "/nowhere/store.sqlite")):
+        with pytest.raises(ValueError, match=f"nobody has answered in {there}; vote on the page .*, or name oracle"):
+            choose("auto", method, there)
 
 
 def test_auto_is_people_once_one_answered_and_did_not_take_it_back(store) -> None:
@@ -51,7 +53,8 @@ def test_auto_is_people_once_one_answered_and_did_not_take_it_back(store) -> Non
     assert choose("auto", "upo", store) is EVOLUTION
     with JudgementStore(store) as judgements:
         judgements.add(Judgement(QUESTION, "undo", "person:ada", 2.0))
-    assert choose("auto", "lpo", store) is ORACLE
+    with pytest.raises(ValueError, match="nobody has answered"):
+        choose("auto", "lpo", store)
 
 
 def test_looking_for_answers_makes_no_store(tmp_path) -> None:

@@ -26,7 +26,7 @@ class Disagreement:
     """Mean Jaccard distance of the candidate masks of an image, in [0,1]; the candidates are kept on disk.
 
     Args:
-        config: the merged configuration, ``inference.json`` with ``candidates.json``.
+        config: the merged configuration, ``train.json`` with ``prefer.json`` and ``candidates.json``.
         weights: files of weights, the last of those that exist is used.
         folder: of candidate files, with a folder for each state of the weights.
     """
@@ -48,7 +48,7 @@ class Disagreement:
         network = self.parser.get_parsed_content("network_def").to(self.parser.get_parsed_content("device"))
         load_matching(network, read_state(weights), str(weights))
         items = [{K.IMAGE: image} for image in images]
-        dataset = Dataset(items, self.parser.get_parsed_content("preprocessing"))
+        dataset = Dataset(items, self.parser.get_parsed_content("questionnaire#dataset#transform"))
         maker = self.parser.get_parsed_content("questionnaire#maker")
         Questionnaire(dataset, maker, self._folder(weights), regions="image").make_candidates(network)
         return self.known(images)

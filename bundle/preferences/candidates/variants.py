@@ -1,0 +1,284 @@
+"""Ways of making a candidate mask, of which a configuration lists those it wants: each varies one thing (ours)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from bundle.inferers.prompted_sliding_window import PromptedSlidingWindowInferer, most_clicks
+from bundle.networks.prompt_encoder import clicks_to_points
+from bundle.networks.promptable_segmenter import PromptableSegmenter
+from bundle.preferences.candidates.contour_evolution import evolve_mask
+from bundle.self_training.pseudo_labels import density_peaks
+
+Made = Iterator[tuple[str, np.ndarray]]
+"""For each mask how it was made, in words, and the mask (X,Y) bool."""
+
+
+@dataclass(frozen=True)
+class Original:
+    """What is varied: an image, the network, and what the network makes of the image without clicks.
+
+    Attributes:
+        image: (1,3,X,Y) float on the network's device, with the given clicks.
+        bare: the same without clicks.
+        pred: (1,2,X,Y) logits and density of ``bare``.
+        network: the network, in evaluation mode.
+        others: further networks by name.
+        inferer: sliding window.
+        random: where random numbers are drawn from, on the CPU; the ways draw one after another, in their order.
+    """
+
+    image: torch.Tensor
+    bare: torch.Tensor
+    pred: torch.Tensor
+    network: PromptableSegmenter
+    others: Mapping[str, PromptableSegmenter]
+    inferer: PromptedSlidingWindowInferer
+    random: torch.Generator
+
+    def segment(self, image: torch.Tensor, network: Any = None) -> np.ndarray:
+        """Mask (X,Y) bool of an image (1,3,X,Y) by the network, or by another."""
+        return mask_of(self.inferer(image, network or self.network))
+
+
+class Variant(Protocol):
+    """A way of making candidates."""
+
+    def __call__(self, original: Original) -> Made:
+        """Make masks; none where the way does not apply, such as without clicks."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Cut the foreground probability elsewhere than at 0.5.
+
+    Args:
+        thresholds: each in (0,1).
+
+    Raises:
+        ValueError: when one is out of range.
+    """
+
+    thresholds: Sequence[float]
+
+    def __post_init__(self) -> None:
+        if not all(0 < t < 1 for t in self.thresholds):
+            raise ValueError(f"thresholds of candidates must be in (0, 1), got {list(self.thresholds)}")
+
+    def __call__(self, original: Original) -> Made:
+        """One mask for each threshold."""
+        for threshold in self.thresholds:
+            yield f"threshold {threshold:g}", mask_of(original.pred, threshold)
+
+
+@dataclass(frozen=True)
+class Brightness:
+    """Make the image brighter or darker.
+
+    Args:
+        offsets: of the normalised EM, in standard deviations.
+    """
+
+    offsets: Sequence[float]
+
+    def __call__(self, original: Original) -> Made:
+        """One mask for each offset."""
+        for offset in self.offsets:
+            yield f"brightness {offset:+g}", original.segment(with_em(original.bare, original.bare[:, :1] + offset))
+
+
+@dataclass(frozen=True)
+class Gamma:
+    """Bend the image's gray values, and normalise them again.
+
+    Args:
+        exponents: of gray values that are scaled to [0,1]; above 0, 1 for no change.
+    """
+
+    exponents: Sequence[float]
+
+    def __call__(self, original: Original) -> Made:
+        """One mask for each exponent."""
+        em = original.bare[:, :1]
+        low, high = em.amin(), em.amax()
+        for exponent in self.exponents:
+            bent = ((em - low) / (high - low).clamp(min=1e-6)) ** exponent
+            bent = (bent - bent.mean()) / bent.std().clamp(min=1e-6)
+            yield f"gamma {exponent:g}", original.segment(with_em(original.bare, bent))
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Add Gaussian noise to the image.
+
+    Args:
+        std: in standard deviations of the normalised EM.
+    """
+
+    std: float
+
+    def __call__(self, original: Original) -> Made:
+        """One mask."""
+        em = original.bare[:, :1]
+        noise = self.std * torch.randn(em.shape, generator=original.random).to(em)
+        yield f"noise {self.std:g}", original.segment(with_em(original.bare, em + noise))
+
+
+@dataclass(frozen=True)
+class GivenClicks:
+    """Prompt the network with the clicks that the image has."""
+
+    def __call__(self, original: Original) -> Made:
+        """One mask, none without clicks."""
+        if original.image[:, 1:].any():
+            yield "given clicks", original.segment(original.image)
+
+
+@dataclass(frozen=True)
+class HalfOfGivenClicks:
+    """Prompt the network with some of the clicks that the image has, each kept with probability 0.5."""
+
+    def __call__(self, original: Original) -> Made:
+        """One mask, none without clicks."""
+        given = original.image[:, 1:]
+        if given.any():
+            half = given * (torch.rand(given.shape, generator=original.random) < 0.5).to(given)
+            yield "half of the given clicks", original.segment(torch.cat((original.image[:, :1], half), dim=1))
+
+
+@dataclass(frozen=True)
+class DensityPeaks:
+    """Prompt the network with the given clicks and with the peaks of the density that it predicts.
+
+    Args:
+        threshold: smallest density of a peak.
+        radius: half width of the non-maximum suppression, in pixels.
+    """
+
+    threshold: float
+    radius: int
+
+    def __call__(self, original: Original) -> Made:
+        """One mask, none without peaks, or with more clicks in a window than the network takes."""
+        em, given = original.image[:, :1], original.image[:, 1:]
+        peaks = density_peaks(original.pred[:, 1:], self.threshold, self.radius).to(given)
+        clicks = torch.cat((torch.maximum(given[:, :1], peaks), given[:, 1:]), dim=1)
+        if peaks.any() and most_clicks(clicks, original.inferer.window) <= original.inferer.max_points:
+            yield "clicks at density peaks", original.segment(torch.cat((em, clicks), dim=1))
+
+
+@dataclass(frozen=True)
+class Zoom:
+    """Segment the image at another size, and bring the prediction back to its own.
+
+    Args:
+        factors: of its size, above 0.
+    """
+
+    factors: Sequence[float]
+
+    def __call__(self, original: Original) -> Made:
+        """One mask for each factor."""
+        bare = original.bare
+        for factor in self.factors:
+            zoomed = F.interpolate(bare, scale_factor=factor, mode="bilinear", align_corners=False)
+            pred: Any = original.inferer(zoomed, original.network)
+            back = F.interpolate(pred, bare.shape[2:], mode="bilinear", align_corners=False)
+            yield f"zoom {factor:g}", mask_of(back)
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Drop some channels of the embedding, the same ones for all windows.
+
+    Args:
+        share: of the channels to drop, in (0,1).
+    """
+
+    share: float
+
+    def __call__(self, original: Original) -> Made:
+        """One mask."""
+        dropped = DroppedFeatures(original.network, self.share, original.random)
+        yield f"dropout {self.share:g}", original.segment(original.bare, dropped)
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Average over the image turned by 0, 90, 180 and 270 degrees."""
+
+    def __call__(self, original: Original) -> Made:
+        """One mask."""
+        preds = [original.pred]
+        for k in (1, 2, 3):
+            turned: Any = original.inferer(torch.rot90(original.bare, k, (2, 3)), original.network)
+            preds.append(torch.rot90(turned, -k, (2, 3)))
+        yield "mean of four turns", mask_of(torch.stack(preds).mean(dim=0))
+
+
+@dataclass(frozen=True)
+class OtherNetworks:
+    """Ask the other networks, such as the teacher."""
+
+    def __call__(self, original: Original) -> Made:
+        """One mask for each, under its name."""
+        for name, other in original.others.items():
+            yield name, original.segment(original.bare, other)
+
+
+@dataclass(frozen=True)
+class EvolvedContour:
+    """Move the contours of the network's mask to the edges of the image.
+
+    Args:
+        reach: how far, in pixels, see :func:`bundle.preferences.candidates.contour_evolution.evolve_mask`.
+    """
+
+    reach: float
+
+    def __call__(self, original: Original) -> Made:
+        """One mask."""
+        em = original.bare[0, 0].cpu().numpy()
+        yield "evolved contour", evolve_mask(em, mask_of(original.pred), reach=self.reach)
+
+
+class DroppedFeatures:
+    """A network whose embedding lacks some channels.
+
+    Args:
+        network: the network.
+        share: of the channels to drop, in [0,1).
+        random: where they are drawn from.
+    """
+
+    def __init__(self, network: PromptableSegmenter, share: float, random: torch.Generator) -> None:
+        self.network = network
+        self.stride = network.stride
+        self.factor = (torch.rand(network.image_encoder.embed_dim, 1, 1, generator=random) >= share) / (1 - share)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Segment (B,3,H,W) to (B,2,H,W)."""
+        embedding, fine = self.network.encode(x[:, :1])
+        points = clicks_to_points(x[:, 1:3], self.network.max_points)
+        return self.network.decode(embedding * self.factor.to(embedding), fine, *points)
+
+
+def with_em(image: torch.Tensor, em: torch.Tensor) -> torch.Tensor:
+    """An image (1,3,X,Y) with another EM (1,1,X,Y) and the same clicks."""
+    return torch.cat((em, image[:, 1:]), dim=1)
+
+
+def probability_of(pred: Any) -> np.ndarray:
+    """Foreground probability (X,Y) float32 of a prediction (1,2,X,Y)."""
+    return pred[0, 0].float().sigmoid().cpu().numpy()
+
+
+def mask_of(pred: Any, threshold: float = 0.5) -> np.ndarray:
+    """Mask (X,Y) bool of a prediction (1,2,X,Y): where the foreground probability is above a threshold."""
+    return probability_of(pred) > threshold
