@@ -17,6 +17,15 @@ from bundle.metrics import SCORES
 COST = ("judgements", "annotation_seconds")
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    options = argparse.ArgumentParser(
+        prog="python -m scripts.results_table", description=(__doc__ or "").split("\n")[0]
+    )
+    options.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="output folders of python -m scripts.demo")
+    return options
+
+
 def read_runs(folders: Sequence[Path]) -> pd.DataFrame:
     """Read the results of ``python -m scripts.demo``.
 
@@ -85,12 +94,8 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit status: 0, or 2 when a folder cannot be used.
     """
-    options = argparse.ArgumentParser(
-        prog="python -m scripts.results_table", description=(__doc__ or "").split("\n")[0]
-    )
-    options.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="output folders of python -m scripts.demo")
     try:
-        print(format_runs(read_runs(options.parse_args(arguments).runs)))
+        print(format_runs(read_runs(parser().parse_args(arguments).runs)))
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
