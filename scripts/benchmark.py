@@ -7,6 +7,7 @@ python -m scripts.benchmark click --json runs/click.json
 
 import argparse
 import copy
+import math
 import statistics
 import sys
 import time
@@ -31,23 +32,26 @@ WARM_UP = 3
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line; each subcommand sets ``measure``, which returns the results."""
+    """Return the parser of the command line.
+
+    Each subcommand sets ``measure``, which returns the results, and ``accepted``, the range of a ratio that is fast.
+    """
     options = argparse.ArgumentParser(prog="python -m scripts.benchmark", description=(__doc__ or "").split("\n")[0])
     commands = options.add_subparsers(dest="command", required=True)
     decode = commands.add_parser("decode", help="what prompts cost: PromptableSegmenter.decode with points and without")
     decode.add_argument("--points", type=_positive, default=32, help="points of an image")
     _add_common(decode, repeats=30)
-    decode.set_defaults(measure=measure_decode)
+    decode.set_defaults(measure=measure_decode, accepted=(0.0, 1.5))
     step = commands.add_parser("preference_step", help="what preferences cost: a step of stage 2 and one of stage 0")
     step.add_argument("--regions", type=_positive, default=64, help="judged regions of an image")
     step.add_argument("--candidates", type=_positive, default=8, help="masks to choose from")
     step.add_argument("--points", type=_positive, default=8, help="points of an image")
     _add_common(step, repeats=10)
-    step.set_defaults(measure=measure_preference_step)
+    step.set_defaults(measure=measure_preference_step, accepted=(0.0, 2.5))
     click = commands.add_parser("click", help="what a click costs: the mask after one more, and a full inference")
     click.add_argument("--points", type=_positive, default=20, help="points that were there before")
     _add_common(click, repeats=10, batch=1, size=1024)
-    click.set_defaults(measure=measure_click)
+    click.set_defaults(measure=measure_click, accepted=(2.0, math.inf))
     return options
 
 
@@ -221,7 +225,9 @@ def train(trainer: PartsTrainer, batch: dict[str, torch.Tensor]) -> None:
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     """Return what was asked for, to be written beside the results."""
-    return {name: value for name, value in vars(options).items() if name not in ("command", "json", "measure")}
+    return {
+        name: value for name, value in vars(options).items() if name not in ("command", "json", "measure", "accepted")
+    }
 
 
 def medians(*actions: Callable[[], Any], repeats: int, device: str) -> list[float]:
@@ -259,7 +265,7 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: command line; default that of the process.
 
     Returns:
-        Exit status: 0, or 2 when something given cannot be used.
+        Exit status: 0, 1 when the ratio is not in the accepted range, or 2 when something given cannot be used.
     """
     options = parser().parse_args(arguments)
     try:
@@ -270,6 +276,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"benchmark: {error}", file=sys.stderr)
         return 2
     print(f"{options.command}: {', '.join(f'{name} {_short(value)}' for name, value in results.items())}")
+    low, high = options.accepted
+    if not low <= results["ratio"] <= high:
+        print(f"benchmark: ratio {results['ratio']:.3f}, expected {low:g} to {high:g}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -19,40 +19,43 @@ def threads():
     torch.set_num_threads(before)
 
 
-def test_prompts_cost_little(tmp_path, capsys) -> None:
-    """32 points on each of 8 images: at most half as long again as no points."""
-    file = tmp_path / "new" / "decode.json"
-    assert benchmark.main(["decode", "--json", str(file), "--repeats", "15"]) == 0
+@pytest.mark.parametrize(
+    ("command", "compared", "own"),
+    [
+        ("decode", ("points_ms", "none_ms"), {"points": 4}),
+        ("preference_step", ("preference_ms", "supervised_ms"), {"points": 4, "regions": 5, "candidates": 3}),
+        ("click", ("full_ms", "click_ms"), {"points": 4}),
+    ],
+)
+def test_results_and_their_settings(tmp_path, capsys, command, compared, own) -> None:
+    """What is fast enough, `make bench` says: a busy machine would fail a test of it."""
+    file = tmp_path / "new" / "results.json"
+    line = [part for name, value in own.items() for part in (f"--{name}", str(value))]
+    assert benchmark.main([command, "--json", str(file), *SMALL, *line]) in (0, 1)
     results = json.loads(file.read_text())
-    settings = {"points": 32, "batch": 8, "size": 128, "repeats": 15, "device": "cpu", "threads": 1}
-    assert {name: results[name] for name in settings} == settings
-    assert results["points_ms"] > 0
-    assert results["ratio"] == pytest.approx(results["points_ms"] / results["none_ms"])
-    assert results["ratio"] <= 1.5
+    settings = {**own, "batch": 1, "size": 64, "repeats": 2, "device": "cpu", "threads": 1}
+    assert results.keys() == {*settings, *compared, "ratio"} and results.items() >= settings.items()
+    assert results["ratio"] == pytest.approx(results[compared[0]] / results[compared[1]])
     assert f"ratio {results['ratio']:.3f}" in capsys.readouterr().out
 
 
-def test_preferences_cost_less_than_two_and_a_half_supervised_steps(tmp_path) -> None:
-    file = tmp_path / "step.json"
-    settings = {"regions": 16, "candidates": 4, "points": 3, "batch": 2, "size": 64, "repeats": 5}
-    line = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
-    assert benchmark.main(["preference_step", "--json", str(file), *line]) == 0
-    results = json.loads(file.read_text())
-    assert results.items() >= {**settings, "device": "cpu", "threads": 1}.items()
-    assert set(results) == {*settings, "device", "threads", "preference_ms", "supervised_ms", "ratio"}
-    assert results["ratio"] == pytest.approx(results["preference_ms"] / results["supervised_ms"])
-    assert results["ratio"] <= 2.5
-
-
-def test_a_click_costs_a_part_of_a_full_inference(tmp_path) -> None:
-    file = tmp_path / "click.json"
-    assert benchmark.main(["click", "--json", str(file), "--size", "512", "--points", "2", "--repeats", "3"]) == 0
-    results = json.loads(file.read_text())
-    assert (
-        results.items() >= {"size": 512, "points": 2, "repeats": 3, "device": "cpu", "threads": 1, "batch": 1}.items()
-    )
-    assert results["ratio"] == pytest.approx(results["full_ms"] / results["click_ms"])
-    assert results["ratio"] > 2
+@pytest.mark.parametrize(
+    ("command", "times", "status"),
+    [
+        ("decode", (1.4, 1.0), 0),
+        ("decode", (1.6, 1.0), 1),
+        ("preference_step", (2.4, 1.0), 0),
+        ("preference_step", (2.6, 1.0), 1),
+        ("click", (1.0, 3.0), 0),
+        ("click", (1.0, 1.9), 1),
+    ],
+)
+def test_what_is_too_slow_ends_with_a_failure(tmp_path, monkeypatch, capsys, command, times, status) -> None:
+    monkeypatch.setattr(benchmark, "medians", lambda *_, **__: list(times))
+    file = tmp_path / "results.json"
+    assert benchmark.main([command, "--json", str(file), *SMALL]) == status
+    assert ("expected" in capsys.readouterr().err) == bool(status)
+    assert file.is_file()
 
 
 def test_a_click_is_on_one_image(tmp_path, capsys) -> None:

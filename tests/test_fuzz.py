@@ -128,6 +128,7 @@ def outcomes(tmp_path_factory):
     return found, findings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_found_and_the_rest_goes_on(outcomes, fault):
     all_, findings = outcomes
@@ -143,6 +144,7 @@ def test_a_planted_fault_is_found_and_the_rest_goes_on(outcomes, fault):
     assert f"again {fault.__name__} {GOOD}" in (kept / "report.txt").read_text()
 
 
+@pytest.mark.slow
 def test_findings_of_one_cause_are_one_line(outcomes):
     all_, _ = outcomes
     (one,) = [outcome for outcome in all_ if outcome.is_finding and outcome.target == "Unnamed"]
@@ -176,6 +178,7 @@ def test_damage_differs_by_the_source_of_chance_alone():
     assert listed == {"points": [[1, 2]], "labels": [1]}
 
 
+@pytest.mark.slow
 def test_nothing_is_found(tmp_path, capsys):
     """A few hundred cases over all targets; `make fuzz` is the long way."""
     status = main(["--cases", "25", "--workers", "1", "--output", str(tmp_path / "fuzz")])

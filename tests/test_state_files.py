@@ -133,6 +133,7 @@ def peak(path: Path) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 def test_bombs_take_no_memory(tmp_path):
     plain = saved(tmp_path / "plain.pt", {"w": torch.zeros(100_000_000)})
     squeezed = rewritten(plain, tmp_path / "squeezed.pt", zipfile.ZIP_DEFLATED)

@@ -68,7 +68,7 @@ def state(training):
     return training.status()["state"]
 
 
-@pytest.mark.parametrize("code", [WILLING, STUBBORN], ids=["willing", "stubborn"])
+@pytest.mark.parametrize("code", [WILLING, pytest.param(STUBBORN, marks=pytest.mark.slow)], ids=["willing", "stubborn"])
 def test_all_processes_end_when_the_server_is_killed(tmp_path, code):
     """The starter is killed: no chance to clean up."""
     outcome = tmp_path / "outcome.json"

@@ -53,6 +53,7 @@ def test_candidates_and_questions_of_the_training_split(opened, domain_pair):
     assert f"{len(questions)} questions in {work}/preferences.sqlite, {len(questions)} of them new" in done.stdout
 
 
+@pytest.mark.slow
 def test_same_command_goes_on(opened):
     work, _, settings = opened
     before = {file: file.stat().st_mtime_ns for file in (work / "candidates").iterdir()}
@@ -78,6 +79,7 @@ def test_training_makes_the_same_candidates(opened, domain_pair, source_weights,
     assert regions[0] == regions[1]
 
 
+@pytest.mark.slow
 def test_people_judge_and_a_network_learns(opened, domain_pair, source_weights, tmp_path):
     work, _, _ = opened
     with JudgementStore(work / "preferences.sqlite") as store:
@@ -144,6 +146,7 @@ def test_settings_that_cannot_be(settings, text, opened, tmp_path, in_root, caps
     assert not (tmp_path / "work").exists()
 
 
+@pytest.mark.slow
 def test_misspelt_setting_ends_the_command_with_one_line(opened):
     done = make_candidates(**opened[2], bugdet=0.2)
     assert done.returncode == 1 and "did you mean --budget" in done.stderr.splitlines()[-1]

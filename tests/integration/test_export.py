@@ -48,6 +48,7 @@ def test_metadata_says_what_the_network_does(in_root, settings):
     verify_net_in_out("network_def", META, ADAPT[0], device="cpu", **settings)
 
 
+@pytest.mark.slow
 def test_export_command_writes_torchscript(network, source_weights, tmp_path):
     file = tmp_path / "model.ts"
     settings = (part for name, value in NETWORK.items() for part in (f"--{name}", str(value)))
@@ -60,6 +61,7 @@ def test_export_command_writes_torchscript(network, source_weights, tmp_path):
             torch.testing.assert_close(scripted(image), network(image), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_onnx_answers_as_the_network_at_other_sizes(network, source_weights, tmp_path, in_root):
     file = tmp_path / "model.onnx"
     onnx_export("network_def", file, str(source_weights), META, ADAPT[0], **ONNX, **NETWORK)

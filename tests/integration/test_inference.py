@@ -99,6 +99,7 @@ def test_unreadable_image_is_named(tmp_path):
     assert explain(error.value).startswith(f"{tmp_path / 'cut.png'}: cannot be read as an image")
 
 
+@pytest.mark.slow
 def test_error_is_one_line_and_comes_before_work(folder):
     run = _run(folder, dataset_dir=folder / "in", output_dir=folder / "none", **{"image_encoder#channels": "[8,8,24]"})
     assert run.returncode != 0 and "Traceback" not in run.stderr

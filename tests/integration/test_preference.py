@@ -122,6 +122,7 @@ def test_answers_of_people_are_used_once_there_are_any(settings, tmp_path, caplo
     assert len(history(tmp_path)) == before
 
 
+@pytest.mark.slow
 def test_killed_run_goes_on_without_asking_again(settings, tmp_path):
     line = command("run", "training", *flags(PREFER, **{**settings, "max_epochs": 3, "epoch_length": 6}))
     kill_after_first_epoch(line)
@@ -231,6 +232,7 @@ def test_people_who_have_not_answered(fails, tmp_path):
     assert "empty.sqlite: no judgement with a winner in 0 answers, nothing to learn" in text
 
 
+@pytest.mark.slow
 def test_command_ends_with_one_line_and_a_failure(settings, tmp_path):
     done = call(command("run", "training", *flags(PREFER, **settings, annotator="people")))
     assert done.returncode == 1

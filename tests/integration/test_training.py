@@ -23,6 +23,7 @@ def epochs(log):
     return [int(n) for n in re.findall(r"Epoch\[(\d+)\] Complete", log)]
 
 
+@pytest.mark.slow
 def test_killed_run_goes_on_after_its_last_epoch(settings, tmp_path):
     line = command("run", "training", *flags(ADAPT, **{**settings, "max_epochs": 3, "epoch_length": 6}))
     kill_after_first_epoch(line)
@@ -152,6 +153,7 @@ def test_two_processes_train_one_network(settings, files, tmp_path):
     assert not any(name.startswith("module.") for name in read(settings["checkpoint"]))
 
 
+@pytest.mark.slow
 def test_full_disk_at_a_checkpoint_is_one_line(settings, tmp_path):
     run_here(ADAPT, **settings)
     before = (tmp_path / "work" / STATE).read_bytes(), (tmp_path / "models" / "adapted.pt").read_bytes()

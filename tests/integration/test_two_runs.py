@@ -20,6 +20,7 @@ def refused(files, **settings):
     return text
 
 
+@pytest.mark.slow
 def test_second_run_ends_with_one_line_and_the_first_goes_on(settings, tmp_path):
     line = command("run", "training", *flags(ADAPT, **{**settings, "max_epochs": 1000, "epoch_length": 100}))
     with subprocess.Popen(line, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as first:
