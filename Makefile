@@ -27,9 +27,9 @@ PORT ?= 8000
 demo: $(INSTALLED)
 	$(BIN)/python -m scripts.demo $(DEMO)
 
-# make test FAST=1 leaves out the slow tests
+# make test FAST=1 leaves out the slow tests; COVERAGE=1 says what is not run, and fails below the floor in pyproject.toml
 test: $(INSTALLED)
-	$(BIN)/python -m pytest $(if $(FAST),-m "not slow")
+	$(BIN)/python -m pytest $(if $(FAST),-m "not slow") $(if $(COVERAGE),--cov)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

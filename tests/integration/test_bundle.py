@@ -1,9 +1,11 @@
 import json
+import re
 import shutil
 
 import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
+from packaging.requirements import Requirement
 
 from tests.integration.commands import ADAPT, ROOT, SOURCE, TINY
 
@@ -21,6 +23,8 @@ REQUIRED = [
     "copyright",
     "network_data_format",
 ]
+OWN_ENTRIES = {"torch": "pytorch", "monai": "monai", "numpy": "numpy"}
+"""Packages to the names that MONAI's schema gives to their versions."""
 TENSOR = ["type", "format", "num_channels", "spatial_shape", "dtype", "value_range"]
 
 
@@ -42,8 +46,18 @@ def test_metadata_gives_monai_label_its_label():
 def test_metadata_says_the_versions_of_the_project():
     project = (ROOT / "pyproject.toml").read_text()
     assert f'version = "{METADATA["version"]}"' in project
-    for package in METADATA["required_packages_version"]:
-        assert f'"{package}>' in project, package
+    needed = project.partition("[project.optional-dependencies]")[0]
+    wanted = {found.name: found for found in map(Requirement, re.findall(r'^  "([^"]*)"', needed, re.MULTILINE))}
+    pins = {package: METADATA[f"{name}_version"] for package, name in OWN_ENTRIES.items()}
+    for package, version in {**pins, **METADATA["required_packages_version"]}.items():
+        assert version in wanted[package].specifier, f"{package} {version}, pyproject.toml has {wanted[package]}"
+
+
+def test_monais_zoo_has_python_3_10():
+    """The oldest Python that the project takes, and the one that the types are checked for."""
+    project = (ROOT / "pyproject.toml").read_text()
+    assert 'requires-python = ">=3.10"' in project
+    assert 'target-version = "py310"' in project and 'python_version = "3.10"' in project
 
 
 def test_licence_is_apache():
