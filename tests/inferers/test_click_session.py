@@ -90,7 +90,8 @@ def test_image_smaller_than_a_window(network):
 
 
 def test_a_network_in_training_is_put_to_evaluation(network):
-    assert not ClickSession(network.train(), inferer(), torch.randn(1, *SIZE))._network._network.training
+    ClickSession(network.train(), inferer(), torch.randn(1, *SIZE))
+    assert not network.training
 
 
 @pytest.mark.parametrize(

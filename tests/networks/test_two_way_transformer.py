@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.nn import functional as F
 
 from bundle.networks.two_way_transformer import Attention, TwoWayTransformer
 
@@ -49,21 +50,28 @@ def test_the_order_of_the_tokens_does_not_count(inputs):
     torch.testing.assert_close(same, seen)
 
 
-def test_attention_is_that_of_the_formula():
+def test_attention_is_softmax_of_the_allowed() -> None:
     torch.manual_seed(0)
-    attention = Attention(8, num_heads=1, downsample_rate=2)
-    q, k, v = torch.randn(3, 1, 5, 8)
-    scores = attention.q_proj(q) @ attention.k_proj(k).transpose(1, 2) / 4**0.5
-    torch.testing.assert_close(attention(q, k, v), attention.out_proj(scores.softmax(-1) @ attention.v_proj(v)))
+    attention = Attention(8, 2, downsample_rate=2)
+    q, k, v = torch.randn(1, 3, 8), torch.randn(1, 4, 8), torch.randn(1, 4, 8)
+    allowed = torch.tensor([[1, 1, 0, 1], [0, 0, 1, 0], [1, 0, 1, 1]], dtype=torch.bool)
+    heads = []
+    for h in (slice(0, 2), slice(2, 4)):
+        scores = attention.q_proj(q)[..., h] @ attention.k_proj(k)[..., h].transpose(1, 2) / 2**0.5
+        heads.append(F.softmax(scores.masked_fill(~allowed, -torch.inf), dim=-1) @ attention.v_proj(v)[..., h])
+    expected = attention.out_proj(torch.cat(heads, dim=-1))
+    torch.testing.assert_close(attention(q, k, v, allowed[None, None]), expected)
 
 
-def test_attention_by_position_looks_at_the_same_place():
+def test_attention_by_position_starts_where_position_codes_agree() -> None:
     torch.manual_seed(0)
-    attention = Attention(8, num_heads=2, by_position=True)
-    assert torch.equal(attention.q_proj.weight, attention.k_proj.weight)
-    assert torch.equal(attention.q_proj.bias, attention.k_proj.bias)
+    attention = Attention(32, 4, by_position=True)
+    codes = torch.randn(1, 10, 32)
+    scores = attention.q_proj(codes) @ attention.k_proj(codes).transpose(1, 2)
+    torch.testing.assert_close(scores, scores.transpose(1, 2))
+    assert scores.argmax(dim=-1).tolist() == [list(range(10))]
 
 
-def test_heads_must_divide_the_width():
-    with pytest.raises(ValueError, match="num_heads 3 must divide the inner width 4"):
-        Attention(8, num_heads=3, downsample_rate=2)
+def test_heads_must_divide_the_width() -> None:
+    with pytest.raises(ValueError, match="num_heads 3 must divide the inner width 8"):
+        Attention(16, 3, downsample_rate=2)

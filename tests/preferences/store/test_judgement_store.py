@@ -425,10 +425,12 @@ def test_a_new_file_that_another_process_sets_up_is_waited_for(path):
     other.execute("BEGIN IMMEDIATE")
     release = threading.Timer(0.3, other.rollback)
     release.start()
-    with JudgementStore(path) as store:
-        assert store.file._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    JudgementStore(path).close()
     release.join()
     other.close()
+    raw = sqlite3.connect(path)
+    assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    raw.close()
 
 
 def test_loads_no_torch():
@@ -448,14 +450,18 @@ def test_what_was_acknowledged_survives_killed_writers(path):
         first = writer.stdout.readline() if i % 5 else ""
         time.sleep(draw.uniform(0, 0.4 if i % 5 == 0 else 0.1))
         writer.send_signal(signal.SIGKILL)
-        lines = [first, *writer.communicate(timeout=60)[0].splitlines(keepends=True)]
-        assert writer.returncode == -signal.SIGKILL
+        # not by communicate(), which passes over what readline() has read ahead
+        lines = [first, *writer.stdout.read().splitlines(keepends=True)]
+        writer.stdout.close()
+        assert writer.wait(timeout=60) == -signal.SIGKILL
         acknowledged += [line.strip() for line in lines if line.endswith("\n")]
         cut_short += path.with_name(path.name + "-wal").exists()
     assert len(acknowledged) >= 40
     assert cut_short >= 40, "the file was left as a killed process leaves it"
+    raw = sqlite3.connect(path)
+    assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    raw.close()
     with JudgementStore(path, create=False) as store:
-        assert store.file._writer.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         found = Counter(judgement.uid for judgement in store.history())
     assert set(found.values()) == {1}
     assert set(acknowledged) <= set(found)

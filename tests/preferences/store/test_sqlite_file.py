@@ -380,8 +380,8 @@ def test_version_1_is_brought_up_in_place(old):
         known = store.clicks.id
     with JudgementStore(old, create=False) as store:
         assert store.clicks.id == known and len(store.clicks.history()) == len(store.history()) == 1
-        assert store.file._writer.execute("PRAGMA user_version").fetchone() == (2,)
     raw = sqlite3.connect(old)
+    assert raw.execute("PRAGMA user_version").fetchone() == (2,)
     with pytest.raises(sqlite3.IntegrityError, match="only ever added"):
         raw.execute("DELETE FROM clicks")
     raw.close()
