@@ -163,7 +163,7 @@ for suffix in (".png", ".tif", ".nrrd", ".mha", ".nii", ".nii.gz"):
     path = folder / f"seed{suffix}"
     itk.imwrite(itk.image_from_array(rows), str(path), compression=suffix in (".tif", ".mha"))
     whole = path.read_bytes()
-    for number in range(300):
+    for number in range(100):
         data = bytearray(whole)
         for _ in range(random.integers(1, 6)):
             at = random.integers(min(400, len(data)))

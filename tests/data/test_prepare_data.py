@@ -423,6 +423,7 @@ def test_command_line_prints_a_summary(tmp_path, masked, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_command_line_refuses_in_one_line(tmp_path):
     (tmp_path / "x.png").write_text("hello")
     command = [sys.executable, "-m", "scripts.prepare_data", "--train", "x.png", "--output", "out"]

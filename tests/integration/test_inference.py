@@ -78,6 +78,7 @@ def test_automatic(folder, automatic):
     assert "segmenting" in automatic.stderr and "1/2" in automatic.stderr
 
 
+@pytest.mark.slow
 def test_clicks_change_the_windows_that_they_are_in(folder, automatic, prompted):
     assert prompted.returncode == 0, prompted.stderr[-3000:]
     assert {path.name for path in (folder / "prompted").iterdir()} == {r for r in RESULTS if r.startswith("a_")}

@@ -302,6 +302,7 @@ def test_script_trace_and_eager_agree_on_sizes_not_seen_before():
         scripted(torch.zeros(1, 1, 30, 32))
 
 
+@pytest.mark.slow
 def test_onnx_with_free_batch_and_size(tmp_path):
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
