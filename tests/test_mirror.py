@@ -6,8 +6,11 @@ from tests.integration.commands import ROOT
 
 ELSEWHERE = {
     "annotate/click_service": "annotate/test_clicks",
+    "annotate/click_routes": "annotate/test_clicks",
     "annotate/lifeline": "annotate/test_lost_server",
     "annotate/training_lock": "annotate/test_lost_server",
+    "annotate/training_routes": "annotate/test_training_process",
+    "annotate/vote_routes": "annotate/test_server",
     "annotate/vote_service": "annotate/test_server",
     "data/image_headers": "data/test_image_headers",
     "data/preparation": "data/test_prepare_data",

@@ -59,7 +59,7 @@ def test_report(tmp_path, disk, domain_pair):
     pictures.mkdir(parents=True)
     for kind in ("image", "truth", "automatic"):
         shutil.copy(domain_pair.target / "images" / "test_0.png", pictures / f"a_{kind}.png")
-    rows = [Row("row", tmp_path / "row", {"automatic": dict.fromkeys(demo.METRICS, 0.5)})]
+    rows = [Row("row", tmp_path / "row", {"automatic": dict.fromkeys(demo.SCORES, 0.5)})]
     fill(disk)
     for write, name in (
         (lambda: write_report(disk, "title", rows), "report.html"),

@@ -50,6 +50,7 @@ def test_trainings(trained, home):
     assert (home / "source.pt").is_file() and (home / "adapted.pt").is_file()
 
 
+@pytest.mark.slow
 def test_candidates_questions_and_preferences(trained, home, odd, in_root, monkeypatch):
     work = {"work_dir": config_text(home / "prefer"), "points": "points_15.json", "region_size_nm": 320.0}
     start = {"dataset_dir": trained["dataset_dir"], "init_checkpoint": trained["checkpoint"]}
@@ -64,6 +65,7 @@ def test_candidates_questions_and_preferences(trained, home, odd, in_root, monke
     assert (home / "model.pt").is_file() and (home / "prefer" / "pictures" / "judgements.png").is_file()
 
 
+@pytest.mark.slow
 def test_inference(trained, home, odd):
     """Of the domain, of its folder of images and of one image, with clicks."""
     points = home / "clicks #.csv"
@@ -100,6 +102,7 @@ def test_other_folders_are_left_alone(home):
     assert {path.name for path in home.parent.iterdir()} == {FOLDER}
 
 
+@pytest.mark.slow
 def test_what_is_typed_is_refused_with_the_way_to_type_it(trained, home, odd):
     """The command line would cut the one value and MONAI change the other."""
     result = {"checkpoint": config_text(home / "typed.pt"), "work_dir": config_text(home / "typed")}
