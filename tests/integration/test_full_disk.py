@@ -76,7 +76,7 @@ def test_a_command_that_could_not_say_why_it_failed(disk, monkeypatch):
 
     monkeypatch.setattr("scripts.comparison.cells.run_bundle", run)
     cells = Cells(["none.json"], {}, 1)
-    told = line(lambda: cells.bundle(Path(disk / "a.pt"), "training", ("train.json", None)))
+    told = line(lambda: cells.bundle(Path(disk / "a.pt"), "training", ("train.json",)))
     assert told.startswith(f"{disk}/a.log: cannot be written (No space left on device)")
 
 
