@@ -60,10 +60,12 @@ def check_command(debug: bool = False) -> None:
     files = ConfigParser()
     files.read_config(command.pop("config_file"))
     tracking = TRACKING_OPTIONS if command.pop("tracking", None) is not None else ()
-    check_overrides(command, files.get(), (*WORKFLOW_OPTIONS, *tracking))
-    check_finite({**files.get(), **command})
-    check_texts({**files.get(), **command})
-    check_handler_order(files.get())
+    config = files.get()
+    check_overrides(command, config, (*WORKFLOW_OPTIONS, *tracking))
+    settings = {**config, **command}
+    check_finite(settings)
+    check_texts(settings)
+    check_handler_order(config)
 
 
 def check_crop_size(crop_size: Sequence[int], stride: int) -> None:

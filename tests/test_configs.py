@@ -16,8 +16,8 @@ from monai.transforms import Compose, Randomizable
 from PIL import Image
 
 from bundle.handler_order import check_handler_order
+from tests.config_combinations import SCHEDULES, commands, is_schedule, schedules
 from tests.conftest import section
-from tests.documented import SCHEDULES, commands, is_schedule, schedules
 from tests.integration.commands import ROOT
 
 CONFIGS = ROOT / "configs"

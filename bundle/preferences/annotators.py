@@ -190,7 +190,6 @@ class ContourAnnotator(SimulatedAnnotator):
         ValueError: when ``margin`` is negative.
     """
 
-    reads_labels = False
     seconds = 0.0
 
     def __init__(

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.documents import DOCUMENTS
 from tests.integration.commands import ROOT
 
 COMPLETE = ("train.json", "inference.json")
@@ -28,7 +29,7 @@ def schedules() -> set[tuple[str, ...]]:
 
 def in_documents() -> Iterator[list[str]]:
     """The lists behind ``--config_file`` in Markdown and in the Makefile."""
-    for path in (ROOT / "README.md", ROOT / "Makefile", *(ROOT / "docs").glob("*.md"), *ROOT.glob("CONTRIBUTING.md")):
+    for path in (*DOCUMENTS, ROOT / "Makefile"):
         for found in LIST.findall(path.read_text()):
             files = below_configs(re.findall(r"[\w/]+\.json", found))
             if files:
