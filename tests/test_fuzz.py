@@ -185,3 +185,11 @@ def test_nothing_is_found(tmp_path, capsys):
     said = capsys.readouterr().out
     assert status == 0, said
     assert all(name in said for name in TARGETS) and "0 findings" in said
+
+
+def test_words_stay_as_they_are():
+    """Else a case is not made again from its number, and a word that was put into itself has no end."""
+    words = [[1, [2]], {"x": [3]}]
+    for number in range(3000):
+        mutate_json({"points": [[1, 2], [3, 4]]}, Random(number), words)
+    assert words == [[1, [2]], {"x": [3]}]

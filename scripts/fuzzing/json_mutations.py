@@ -52,7 +52,7 @@ def mutate_json(content: Any, random: Random, words: Sequence[Any] = ()) -> byte
     Args:
         content: what sound JSON says; not changed.
         random: source of chance.
-        words: further values of interest.
+        words: further values of interest; not changed.
 
     Returns:
         The text; sometimes the damage is to the text itself.
@@ -119,6 +119,6 @@ def _other(value: Any, content: Any, random: Random, words: Sequence[Any]) -> An
     if way == 7:
         return random.choice((None, True, False, [], {}, [[]], [value], {"x": value}, NESTED, LONG_NUMBER, [0] * 3000))
     if way == 8 and words:
-        return random.choice(words)
+        return copy.deepcopy(random.choice(words))  # a later change must not be one of the word itself
     holder, key = random.choice(list(_places(content)))
     return copy.deepcopy(content if holder is None else holder[key])
