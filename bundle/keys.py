@@ -43,14 +43,14 @@ CANDIDATES = "candidates"
 REGIONS = "regions"
 """(B,H,W) long: which judged region a pixel belongs to, in [0,R), or -1."""
 
-WINNERS = "winners"
+CHOSEN = "chosen"
 """(B,R) long: the number of the best candidate of each region, or -1 where none was named."""
 
 JUDGED = "judged"
 """(B,1,H,W): 1 at pixels of judged regions where the candidates disagree."""
 
 JUDGEMENTS = "judgements"
-"""Of a dataset item: (regions, index, winner) of each judged region (:mod:`bundle.preferences.questions.regions`)."""
+"""Of a dataset item: (regions, index, chosen) of each judged region (:mod:`bundle.preferences.questions.regions`)."""
 
 CANDIDATES_FILE = "candidates_file"
 """Of a dataset item: path of its candidate masks."""

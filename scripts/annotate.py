@@ -22,12 +22,12 @@ import uvicorn
 from monai.bundle import ConfigParser
 
 from bundle import keys as K
-from bundle.annotate.click_service import Clicker
+from bundle.annotate.click_service import ClickService
 from bundle.annotate.connections import SETTINGS
 from bundle.annotate.request_guard import LOOPBACK, Gate
 from bundle.annotate.server import create_app
 from bundle.annotate.training_process import Training
-from bundle.annotate.vote_service import Ballot
+from bundle.annotate.vote_service import VoteService
 from bundle.atomic import make_folder
 from bundle.config_text import config_text
 from bundle.data.domain_folder import read_datalist
@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def open_clicker(options: argparse.Namespace, store: JudgementStore) -> Clicker:
+def open_click_service(options: argparse.Namespace, store: JudgementStore) -> ClickService:
     """Network, inferer and preprocessing as ``configs/inference.json`` says, on the images of the domain folder."""
     read_datalist(options.data)
     if not options.checkpoint.is_file():
@@ -85,7 +85,7 @@ def open_clicker(options: argparse.Namespace, store: JudgementStore) -> Clicker:
         item = preprocessing({K.IMAGE: path, K.POINTS: [], K.POINT_LABELS: []})
         return torch.as_tensor(item[K.IMAGE][:1]).to(next(network.parameters()))
 
-    return Clicker(
+    return ClickService(
         options.data,
         options.split,
         options.points,
@@ -97,7 +97,7 @@ def open_clicker(options: argparse.Namespace, store: JudgementStore) -> Clicker:
     )
 
 
-def training_of(options: argparse.Namespace, clicker: Clicker, store: JudgementStore) -> Training:
+def training_of(options: argparse.Namespace, click_service: ClickService, store: JudgementStore) -> Training:
     """Stage 2 with the settings that this program was started with."""
     settings: dict[str, object] = {
         "dataset_dir": options.data.absolute(),
@@ -111,7 +111,7 @@ def training_of(options: argparse.Namespace, clicker: Clicker, store: JudgementS
     if pixel_size is not None:
         settings["pixel_size"] = f"{pixel_size:g}"  # 20, not 20.0, fits overlays that have a whole number as well
     overlays = [path.absolute() for path in options.config]
-    return Training(ROOT, overlays, settings, clicker.points, store, clicker.offer)
+    return Training(ROOT, overlays, settings, click_service.points, store, click_service.offer)
 
 
 def check_token(token: str) -> str:
@@ -169,7 +169,7 @@ def main(arguments: list[str] | None = None) -> int:
         listener = listen(options.host, options.port)
         make_folder(options.store.parent)
         store = JudgementStore(options.store, wait=PATIENCE)
-        clicker = open_clicker(options, store)
+        click_service = open_click_service(options, store)
     except Exception as error:
         line = explain(error)
         if line is None:
@@ -178,10 +178,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     with store, listener:
         # as load_domain spells them, whose paths the questions bear
-        numbers = {str(options.data.absolute() / name): number for number, name in enumerate(clicker.names)}
-        ballot = Ballot(store, numbers, options.candidates)
-        training = training_of(options, clicker, store)
-        app = Gate(create_app(clicker, ballot, training), token, names_of(options.host))
+        numbers = {str(options.data.absolute() / name): number for number, name in enumerate(click_service.names)}
+        vote_service = VoteService(store, numbers, options.candidates)
+        training = training_of(options, click_service, store)
+        app = Gate(create_app(click_service, vote_service, training), token, names_of(options.host))
         host = f"[{options.host}]" if ":" in options.host else options.host
         address = f"http://{host}:{listener.getsockname()[1]}/?token={quote(token, safe='')}"
         print(f"open {address} (stop with Ctrl-C)", flush=True)

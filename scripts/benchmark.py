@@ -210,7 +210,7 @@ def random_batch(options: argparse.Namespace) -> dict[str, torch.Tensor]:
         K.DENSITY: torch.rand(shape),
         K.CANDIDATES: torch.rand(options.batch, options.candidates, *shape[2:]).round(),
         K.REGIONS: regions.repeat(options.batch, 1, 1),
-        K.WINNERS: torch.randint(options.candidates, (options.batch, options.regions)),
+        K.CHOSEN: torch.randint(options.candidates, (options.batch, options.regions)),
     }
     return {name: tensor.to(options.device) for name, tensor in batch.items()}
 

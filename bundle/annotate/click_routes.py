@@ -7,41 +7,43 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import JSONResponse
 
-from bundle.annotate.click_service import Clicker
+from bundle.annotate.click_service import ClickService
 from bundle.annotate.request_models import Prompt, SavedClicks
 from bundle.preferences.store.click_records import ClicksChangedError, ImageClicks
 from bundle.preferences.store.saved_clicks import ExportError, as_lists
 
 
-def click_routes(clicker: Clicker) -> APIRouter:
+def click_routes(click_service: ClickService) -> APIRouter:
     """Routes below ``/api/images``.
 
     Args:
-        clicker: images and clicks.
+        click_service: images and clicks.
     """
     routes = APIRouter(prefix="/api/images")
 
     def known(number: int) -> int:
-        if not 0 <= number < len(clicker.names):
+        if not 0 <= number < len(click_service.names):
             raise HTTPException(404, "there is no such image")
         return number
 
     @routes.get("")
     def images() -> list[dict[str, Any]]:
-        return clicker.images()
+        return click_service.images()
 
     @routes.get("/{number}/picture")
     def picture(number: int) -> Response:
-        return Response(clicker.picture(known(number)), media_type="image/png")
+        return Response(click_service.picture(known(number)), media_type="image/png")
 
     @routes.get("/{number}/clicks")
     def clicks(number: int) -> dict[str, Any]:
-        return as_content(clicker.clicks(known(number)))
+        return as_content(click_service.clicks(known(number)))
 
     @routes.put("/{number}/clicks")
     def save(number: int, given: SavedClicks) -> Response:
         try:
-            version = clicker.save(known(number), given.points, given.labels, given.version, given.annotator, given.uid)
+            version = click_service.save(
+                known(number), given.points, given.labels, given.version, given.annotator, given.uid
+            )
         except ClicksChangedError as error:
             now = {**as_content(error.clicks), "annotator": error.annotator, "saved_at": error.created_at}
             return JSONResponse({"detail": str(error), "now": now}, 409)
@@ -51,7 +53,7 @@ def click_routes(clicker: Clicker) -> APIRouter:
 
     @routes.post("/{number}/mask")
     def mask(number: int, given: Prompt) -> Response:
-        png = clicker.segment(known(number), given.points, given.labels, given.network)
+        png = click_service.segment(known(number), given.points, given.labels, given.network)
         return Response(png, media_type="image/png")
 
     return routes

@@ -37,7 +37,7 @@ Which = Literal["start", "trained"]
 logger = logging.getLogger(__name__)
 
 
-class Clicker:
+class ClickService:
     """The images of one split of a domain folder, opened one after another.
 
     Args:

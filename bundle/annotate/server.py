@@ -13,23 +13,23 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from bundle.annotate.click_routes import click_routes
-from bundle.annotate.click_service import Clicker
+from bundle.annotate.click_service import ClickService
 from bundle.annotate.error_answers import answer_errors
 from bundle.annotate.request_guard import one_line
 from bundle.annotate.training_process import Training
 from bundle.annotate.training_routes import training_routes
 from bundle.annotate.vote_routes import vote_routes
-from bundle.annotate.vote_service import Ballot
+from bundle.annotate.vote_service import VoteService
 
 PAGE = Path(__file__).with_name("page")
 
 
-def create_app(clicker: Clicker, ballot: Ballot, training: Training) -> FastAPI:
+def create_app(click_service: ClickService, vote_service: VoteService, training: Training) -> FastAPI:
     """Build the application.
 
     Args:
-        clicker: images and clicks.
-        ballot: questions and answers.
+        click_service: images and clicks.
+        vote_service: questions and answers.
         training: of a network on the answers; stopped with the server.
 
     Returns:
@@ -42,9 +42,9 @@ def create_app(clicker: Clicker, ballot: Ballot, training: Training) -> FastAPI:
         await run_in_threadpool(training.close)
 
     app = FastAPI(title="Prefer-DAS annotation", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    app.include_router(click_routes(clicker))
-    app.include_router(vote_routes(ballot))
-    app.include_router(training_routes(training, lambda: clicker.has_trained))
+    app.include_router(click_routes(click_service))
+    app.include_router(vote_routes(vote_service))
+    app.include_router(training_routes(training, lambda: click_service.has_trained))
     app.mount("/", StaticFiles(directory=PAGE, html=True, follow_symlink=False))
 
     answer_errors(app)

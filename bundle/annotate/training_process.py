@@ -96,7 +96,7 @@ class Training:
             DataError: nobody has named a best candidate yet, or the work folder cannot be written (StorageError where
                 its disk is full).
         """
-        if not self.counts()["winners"]:
+        if not self.counts()["chosen"]:
             raise DataError("no vote names a best candidate yet; there is nothing to learn from")
         with self._turn:
             self._look_for_another()
@@ -164,12 +164,12 @@ class Training:
         }
 
     def counts(self) -> dict[str, int]:
-        """What there is to learn from: ``questions``, those ``answered``, those with a best candidate: ``winners``."""
+        """What there is to learn from: ``questions``, those ``answered``, those with a best candidate: ``chosen``."""
         given = self.store.judgements(kind="person")
         return {
             "questions": len(self.store.questions()),
             "answered": len({judgement.question.id for judgement in given}),
-            "winners": len({judgement.question.id for judgement in given if isinstance(judgement.answer, int)}),
+            "chosen": len({judgement.question.id for judgement in given if isinstance(judgement.answer, int)}),
         }
 
     @property

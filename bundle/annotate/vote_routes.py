@@ -8,35 +8,35 @@ from fastapi import APIRouter, HTTPException
 
 from bundle.annotate.agreement import agreements
 from bundle.annotate.request_models import Answer, Name
-from bundle.annotate.vote_service import Ballot
+from bundle.annotate.vote_service import VoteService
 
 
-def vote_routes(ballot: Ballot) -> APIRouter:
+def vote_routes(vote_service: VoteService) -> APIRouter:
     """Routes of the questions that persons answer.
 
     Args:
-        ballot: questions and answers.
+        vote_service: questions and answers.
     """
     routes = APIRouter(prefix="/api")
 
     @routes.get("/questions/{annotator}")
     def questions(annotator: Name) -> list[dict[str, Any]]:
-        return ballot.next_questions(annotator)
+        return vote_service.next_questions(annotator)
 
     @routes.get("/progress/{annotator}")
     def progress(annotator: Name) -> dict[str, Any]:
-        return ballot.progress(annotator)
+        return vote_service.progress(annotator)
 
     @routes.post("/judgements")
     def judge(given: Answer) -> dict[str, bool]:
         try:
-            new = ballot.answer(given.annotator, given.question, given.answer, given.seconds, given.uid)
+            new = vote_service.answer(given.annotator, given.question, given.answer, given.seconds, given.uid)
         except KeyError:
             raise HTTPException(404, "there is no such question") from None
         return {"new": new}
 
     @routes.get("/agreement")
     def agreement() -> list[dict[str, Any]]:
-        return agreements(ballot.store.judgements(kind="person"))
+        return agreements(vote_service.store.judgements(kind="person"))
 
     return routes

@@ -52,7 +52,7 @@ class Outline:
     lines: list[list[list[float]]]
 
 
-class Ballot:
+class VoteService:
     """Questions of a store, put to persons.
 
     Args:

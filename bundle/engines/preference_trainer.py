@@ -19,7 +19,7 @@ class PreferenceTrainer(PartsTrainer):
     """Preference learning with an anchor (Prefer-DAS, arXiv 2602.19423; the anchor is ours).
 
     ``train_data_loader`` yields ``image`` (B,3,H,W) with the given clicks, ``candidates`` (B,K,H,W), ``regions``
-    (B,H,W) and ``winners`` (B,R) as :class:`bundle.losses.PreferenceLoss` takes them. Policy and reference are
+    (B,H,W) and ``chosen`` (B,R) as :class:`bundle.losses.PreferenceLoss` takes them. Policy and reference are
     prompted with the same random subset of the clicks.
 
     Parts of the loss: ``preference``, and ``nll``, ``anchor`` and ``det`` of :func:`bundle.losses.anchor_losses`.
@@ -41,7 +41,7 @@ class PreferenceTrainer(PartsTrainer):
             before = self.reference(image).float()
         pred = self.inferer(image, self.network).float()
         loss = cast(PreferenceLoss, self.loss_function)
-        judged = (pred[:, :1], before[:, :1], batch[K.CANDIDATES], batch[K.WINNERS], batch[K.REGIONS])
+        judged = (pred[:, :1], before[:, :1], batch[K.CANDIDATES], batch[K.CHOSEN], batch[K.REGIONS])
         rewards = loss.rewards(*judged)
         self.state.preference = preference_statistics(loss, rewards, *judged)
         return {"preference": loss.loss_of(rewards), **anchor_losses(pred, before, *judged[2:])}

@@ -29,8 +29,8 @@ class Feedback:
     A round makes candidates, opens questions and has the annotator answer those it has not answered yet; all of it
     goes through the store, and training reads only the store. People are not asked: they have answered before.
 
-    Adds to ``engine.state.metrics``: ``feedback/questions``, ``feedback/judged`` (with a winner), ``feedback/seconds``
-    of the annotator's time.
+    Adds to ``engine.state.metrics``: ``feedback/questions``, ``feedback/judged`` (a candidate was chosen),
+    ``feedback/seconds`` of the annotator's time.
 
     Args:
         dataset: to be filled, see :class:`bundle.transforms.LoadJudgementsd`.
@@ -45,7 +45,7 @@ class Feedback:
     Raises:
         ValueError: when ``every`` is negative, or is set for people, who cannot be asked; when there are several
             processes.
-        DataError: the annotator needs labels, and an image has none; on STARTED: there is no judgement with a winner,
+        DataError: the annotator needs labels, and an image has none; on STARTED: no judgement chose a candidate,
             or one refers to what has changed.
     """
 
@@ -145,7 +145,8 @@ class Feedback:
         items = judged_items(judgements, self.questionnaire.dataset.data, self.stale)
         judged = sum(len(item[K.JUDGEMENTS]) for item in items)
         if judged == 0:
-            raise DataError(f"{self.store}: no judgement with a winner in {len(judgements)} answers, nothing to learn")
+            count = len(judgements)
+            raise DataError(f"{self.store}: no judgement with a chosen candidate in {count} answers, nothing to learn")
         self.dataset.set_data(items)
         metrics = {
             "feedback/questions": len({judgement.question.id for judgement in judgements}),
@@ -154,7 +155,7 @@ class Feedback:
         }
         engine.state.metrics.update(metrics)
         self.logger.info(
-            "%d questions answered, %d with a winner, on %d images; %.0f s of the annotator's time",
+            "%d questions answered, %d with a chosen candidate, on %d images; %.0f s of the annotator's time",
             metrics["feedback/questions"],
             judged,
             len(items),

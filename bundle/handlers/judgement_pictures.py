@@ -24,7 +24,7 @@ from bundle.handlers.evaluation_pictures import AGREED, FOREGROUND_CLICK, INVENT
 from bundle.inferers.prompted_sliding_window import PromptedSlidingWindowInferer
 from bundle.preferences.candidates.files import CandidateSet, read_candidates
 from bundle.preferences.questions.regions import region_box
-from bundle.transforms.judgements import judgement_maps, winners_together
+from bundle.transforms.judgements import chosen_together, judgement_maps
 
 PICTURE = "judgements.png"
 WIDTH = 1600
@@ -38,7 +38,7 @@ OUTLINES = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#
 class JudgementPictures:
     """Draw ``judgements.png`` when preference learning has completed: the image with most judged regions.
 
-    Its panels: the image with its judged regions, the outlines of the candidates, the winners put together (where no
+    Its panels: the image with its judged regions, the outlines of the candidates, the chosen ones together (where no
     region was judged, the mask before), the mask before, which is candidate 0, and the mask after, which the network
     makes without clicks. With a label, masks are painted by what is right and wrong in them.
 
@@ -112,19 +112,19 @@ def judgement_figure(
     Args:
         image: (X,Y).
         made: the candidates.
-        judgements: (regions, index, winner) of each judged region.
+        judgements: (regions, index, chosen) of each judged region.
         after: (X,Y) bool, the mask after training.
         truth: (X,Y) bool, or None.
 
     Returns:
         The figure, `WIDTH` pixels wide at `DPI`.
     """
-    numbers, winners = judgement_maps(made.masks, judgements)
-    best = winners_together(made.masks, winners)
+    numbers, chosen = judgement_maps(made.masks, judgements)
+    best = chosen_together(made.masks, chosen)
     panels = [
         (f"regions judged: {len(judgements)}", gray(image)),
         (f"candidates: {len(made.masks)}", gray(image)),
-        ("winners put together", overlay(image, best, truth)),
+        ("chosen candidates put together", overlay(image, best, truth)),
         ("mask before", overlay(image, made.masks[0], truth)),
         ("mask after", overlay(image, after, truth)),
     ]

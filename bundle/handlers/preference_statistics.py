@@ -12,8 +12,8 @@ from bundle.handlers.epoch_averages import EpochAverages
 class PreferenceStatistics(EpochAverages):
     """Write TRL's ``rewards/...`` and ``logps/...``, ``kl`` and ``regions/judged`` into ``engine.state.metrics``.
 
-    Averages over the epoch: rewards and log-likelihoods over all losers of judged regions, ``kl`` over pixels,
-    ``regions/judged`` over crops, see :func:`bundle.losses.preference_statistics`. Place it before
+    Averages over the epoch: rewards and log-likelihoods over the rejected candidates of judged regions, ``kl`` over
+    pixels, ``regions/judged`` over crops, see :func:`bundle.losses.preference_statistics`. Place it before
     :class:`PreferenceGuard`, :class:`ProgressFile` and the loggers, which read them.
     """
 

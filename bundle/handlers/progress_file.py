@@ -20,7 +20,7 @@ class ProgressFile:
 
     The file holds ``epoch`` and ``iteration`` (of that epoch), ``epochs`` and ``iterations`` (there will be so many),
     ``loss`` (of the last iteration, None before it) and ``history``: for each complete epoch its mean ``loss`` and
-    its ``accuracy``, the share of comparisons in which the winner is ahead. Place it behind
+    its ``accuracy``, the share of comparisons in which the chosen candidate is ahead. Place it behind
     :class:`bundle.handlers.PreferenceStatistics`.
 
     Args:

@@ -5,37 +5,38 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from bundle.losses.preference import winners_of_pixels, winning_mask
+from bundle.losses.preference import chosen_mask, chosen_of_pixels
 
 
 def anchor_losses(
     policy: torch.Tensor,
     reference: torch.Tensor,
     candidates: torch.Tensor,
-    winners: torch.Tensor,
+    chosen: torch.Tensor,
     regions: torch.Tensor,
 ) -> dict[str, torch.Tensor]:
     """Losses that stand beside the preference loss.
 
-    A pixel counts as judged where its region has a winner and the candidates disagree. There ``nll`` is the winners'
-    mean negative log-likelihood (as in iterative RPO, arXiv 2404.19733), for a policy can win a comparison by making
-    losers unlikely alone. Over all other pixels, where the preference loss has no gradient but shared weights drift,
-    ``anchor`` is the mean of KL(reference || policy). ``det`` is the mean squared difference of both density maps.
+    A pixel counts as judged where its region has a chosen candidate and the candidates disagree. There ``nll`` is the
+    mean negative log-likelihood of the chosen candidates (as in iterative RPO, arXiv 2404.19733): without it the
+    policy can lower the preference loss by making the rejected candidates unlikely alone. Over all other pixels,
+    where the preference loss has no gradient but shared weights drift, ``anchor`` is the mean of
+    KL(reference || policy). ``det`` is the mean squared difference of both density maps.
 
     Args:
         policy: (B,2,H,W) foreground logits and density.
         reference: (B,2,H,W), the same without gradient.
         candidates: (B,K,H,W) of 0 and 1.
-        winners: (B,R) as :class:`bundle.losses.PreferenceLoss` takes them.
+        chosen: (B,R) as :class:`bundle.losses.PreferenceLoss` takes them.
         regions: (B,H,W), likewise.
 
     Returns:
         ``nll``, ``anchor`` and ``det``, scalars from 0; ``nll`` is 0 where nothing is judged.
     """
     agreed = (candidates.amax(dim=1) == candidates.amin(dim=1)).unsqueeze(1).to(policy.dtype)
-    winner = winners_of_pixels(winners, regions)
-    best = winning_mask(candidates, winner).unsqueeze(1)
-    judged = (1 - agreed) * (winner >= 0).unsqueeze(1).float()
+    choice = chosen_of_pixels(chosen, regions)
+    best = chosen_mask(candidates, choice).unsqueeze(1)
+    judged = (1 - agreed) * (choice >= 0).unsqueeze(1).float()
     nll = F.binary_cross_entropy_with_logits(policy[:, :1], best, reduction="none")
     divergence = bernoulli_kl(reference[:, :1], policy[:, :1])
     return {

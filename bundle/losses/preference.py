@@ -17,29 +17,30 @@ class PreferenceRewards:
     """What a policy makes of the judgements, each (B,R,K) for R regions and K candidates.
 
     Attributes:
-        margins: d(w; r) - d(l; r), the winner's implicit reward less that of each candidate; 0 where ``losers`` is not.
-        losers: bool, candidates that differ from the winner somewhere in the region.
+        margins: d(w; r) - d(l; r), implicit reward of the chosen candidate minus that of each candidate; 0 where
+            ``rejected`` is False.
+        rejected: bool, candidates that differ from the chosen candidate somewhere in the region.
     """
 
     margins: torch.Tensor
-    losers: torch.Tensor
+    rejected: torch.Tensor
 
     @property
     def judged(self) -> torch.Tensor:
-        """(B,R) bool, regions with a winner and at least one loser."""
-        return self.losers.any(dim=2)
+        """(B,R) bool, regions with a chosen candidate and at least one rejected candidate."""
+        return self.rejected.any(dim=2)
 
 
 class PreferenceLoss(nn.Module):
-    """Prefer the winner of each judged region to the other candidates there (Prefer-DAS, arXiv 2602.19423, LPO).
+    """Prefer the chosen candidate of each judged region to the rejected ones (Prefer-DAS, arXiv 2602.19423, LPO).
 
     For candidate y and region r the policy's score is the mean log-likelihood s(y; r) = mean over i in r of
-    log pi(y_i | x), the implicit reward d(y; r) = s(y; r) - s_ref(y; r). With winner w and losers l
+    log pi(y_i | x), the implicit reward d(y; r) = s(y; r) - s_ref(y; r). With chosen w and rejected l
 
         L = -log sigmoid(-log sum over l of exp(beta (d(l; r) - d(w; r)))), averaged over the judged regions.
 
-    One loser makes it DPO (arXiv 2305.18290), several softmax-DPO (S-DPO, arXiv 2406.09215), one region that is the
-    whole image ordinary image-level DPO, regions without a winner SLPO. With z the foreground logit,
+    One l makes it DPO (arXiv 2305.18290), several softmax-DPO (S-DPO, arXiv 2406.09215), one region that is the whole
+    image ordinary image-level DPO, regions in which none was chosen SLPO. With z the foreground logit,
     log pi(1) - log pi(0) = z, so only pixels D where w and l differ count, and nothing but logits is needed:
 
         d(w; r) - d(l; r) = 1/N sum over i in D of (w_i - l_i) (z_i - z_ref_i).
@@ -47,10 +48,10 @@ class PreferenceLoss(nn.Module):
     Args:
         beta: how much a difference of rewards counts (public code: 1).
         normalize: N is the number of pixels of the region (``region``, the paper's form), or of D, the pixels of the
-            region where this loser and the winner differ (``disagreement``, region-normalised DPO, arXiv 2601.23222).
-        label_smoothing: share e in [0, 0.5) of judgements taken to be wrong: (1-e) L + e L with winner and loser
-            exchanged, for one loser conservative DPO.
-        loss_type: ``dpo``, or ``simpo`` (arXiv 2405.14734): no reference, so d = s, and the winner's score must be
+            region where l and w differ (``disagreement``, region-normalised DPO, arXiv 2601.23222).
+        label_smoothing: share e in [0, 0.5) of judgements taken to be wrong: (1-e) L + e L with w and l exchanged,
+            for one l conservative DPO.
+        loss_type: ``dpo``, or ``simpo`` (arXiv 2405.14734): no reference, so d = s, and s(w; r) must be
             ahead by ``simpo_gamma / beta``.
         simpo_gamma: of ``simpo`` (public code: 5 at beta 10).
 
@@ -88,7 +89,7 @@ class PreferenceLoss(nn.Module):
         policy_logits: torch.Tensor,
         reference_logits: torch.Tensor,
         candidates: torch.Tensor,
-        winners: torch.Tensor,
+        chosen: torch.Tensor,
         regions: torch.Tensor,
     ) -> torch.Tensor:
         """Compute the loss.
@@ -97,7 +98,7 @@ class PreferenceLoss(nn.Module):
             policy_logits: (B,1,H,W) foreground logits z.
             reference_logits: (B,1,H,W) z_ref; no gradient goes there. Not read by ``simpo``.
             candidates: (B,K,H,W) of 0 and 1.
-            winners: (B,R) long, the number of the winning candidate in [0,K), or -1 where a region is not judged.
+            chosen: (B,R) long, number of the chosen candidate in [0,K), or -1 where a region is not judged.
             regions: (B,H,W) long, the region of a pixel in [0,R), or -1 where it is in none.
 
         Returns:
@@ -106,72 +107,74 @@ class PreferenceLoss(nn.Module):
         Raises:
             ValueError: when shapes do not belong together.
         """
-        return self.loss_of(self.rewards(policy_logits, reference_logits, candidates, winners, regions))
+        return self.loss_of(self.rewards(policy_logits, reference_logits, candidates, chosen, regions))
 
     def rewards(
         self,
         policy_logits: torch.Tensor,
         reference_logits: torch.Tensor,
         candidates: torch.Tensor,
-        winners: torch.Tensor,
+        chosen: torch.Tensor,
         regions: torch.Tensor,
     ) -> PreferenceRewards:
-        """Margins of the winners, by the arguments of :meth:`forward`."""
-        check_shapes(policy_logits, reference_logits, candidates, winners, regions)
+        """Margins of the chosen candidates, by the arguments of :meth:`forward`."""
+        check_shapes(policy_logits, reference_logits, candidates, chosen, regions)
         z = policy_logits.flatten(1).float()
         if self.loss_type == "dpo":
             z = z - reference_logits.detach().flatten(1).float()
         masks = candidates.flatten(2).float()
-        best = winning_mask(candidates, winners_of_pixels(winners, regions)).flatten(1).float()
+        best = chosen_mask(candidates, chosen_of_pixels(chosen, regions)).flatten(1).float()
         difference = best.unsqueeze(1) - masks
-        total = sum_by_region(difference * z.unsqueeze(1), regions, winners.shape[1])
-        differing = sum_by_region(difference.abs(), regions, winners.shape[1])
-        losers = (differing > 0) & (winners >= 0).unsqueeze(2)
+        total = sum_by_region(difference * z.unsqueeze(1), regions, chosen.shape[1])
+        differing = sum_by_region(difference.abs(), regions, chosen.shape[1])
+        rejected = (differing > 0) & (chosen >= 0).unsqueeze(2)
         if self.normalize == "disagreement":
             size = differing
         else:
-            size = sum_by_region(torch.ones_like(masks[:, :1]), regions, winners.shape[1])
-        return PreferenceRewards(torch.where(losers, total / size.clamp(min=1.0), torch.zeros_like(total)), losers)
+            size = sum_by_region(torch.ones_like(masks[:, :1]), regions, chosen.shape[1])
+        return PreferenceRewards(torch.where(rejected, total / size.clamp(min=1.0), torch.zeros_like(total)), rejected)
 
     def loss_of(self, rewards: PreferenceRewards) -> torch.Tensor:
         """The loss, a scalar, of margins that :meth:`rewards` gave."""
-        losers = rewards.losers
+        rejected = rewards.rejected
         ahead = self.beta * rewards.margins - self.simpo_gamma
-        # -log sigmoid(-logsumexp over losers of -ahead), the winner being the 0 of one softmax.
-        behind = torch.where(losers, -ahead, torch.full_like(ahead, -torch.inf))
+        # -log sigmoid(-logsumexp over l of -ahead): w is the 0 of one softmax.
+        behind = torch.where(rejected, -ahead, torch.full_like(ahead, -torch.inf))
         loss = torch.logsumexp(F.pad(behind, (1, 0)), dim=2)
         if self.label_smoothing > 0:
-            count = losers.sum(dim=2).clamp(min=1)
-            loss = loss + self.label_smoothing * torch.where(losers, ahead, torch.zeros_like(ahead)).sum(dim=2) / count
+            count = rejected.sum(dim=2).clamp(min=1)
+            exchanged = torch.where(rejected, ahead, torch.zeros_like(ahead)).sum(dim=2) / count
+            loss = loss + self.label_smoothing * exchanged
         judged = rewards.judged.to(loss.dtype)
         return (judged * loss).sum() / judged.sum().clamp(min=1.0)
 
 
-def winners_of_pixels(winners: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
-    """The winner of the region that each pixel lies in.
+def chosen_of_pixels(chosen: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
+    """The chosen candidate of the region that each pixel lies in.
 
     Args:
-        winners: (B,R) as :meth:`PreferenceLoss.forward` takes them.
+        chosen: (B,R) as :meth:`PreferenceLoss.forward` takes them.
         regions: (B,H,W), likewise.
 
     Returns:
         (B,H,W) long, -1 where there is none.
     """
-    winner = winners.gather(1, regions.flatten(1).clamp(min=0)).view_as(regions)
-    return torch.where(regions >= 0, winner, torch.full_like(winner, -1))
+    choice = chosen.gather(1, regions.flatten(1).clamp(min=0)).view_as(regions)
+    return torch.where(regions >= 0, choice, torch.full_like(choice, -1))
 
 
-def winning_mask(masks: torch.Tensor, winners: torch.Tensor) -> torch.Tensor:
-    """Put the winners of all regions together.
+def chosen_mask(masks: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """Put the chosen candidates of all regions together.
 
     Args:
         masks: (B,K,H,W) candidates.
-        winners: (B,H,W) long, of each pixel, see :func:`winners_of_pixels`.
+        chosen: (B,H,W) long, of each pixel, see :func:`chosen_of_pixels`.
 
     Returns:
-        (B,H,W): at each pixel what its winner says; where there is none, candidate 0.
+        (B,H,W): at each pixel the value of the chosen candidate. Pixels without one get candidate 0, which the callers
+        mask out.
     """
-    return masks.gather(1, winners.clamp(min=0).unsqueeze(1)).squeeze(1)
+    return masks.gather(1, chosen.clamp(min=0).unsqueeze(1)).squeeze(1)
 
 
 def sum_by_region(values: torch.Tensor, regions: torch.Tensor, count: int) -> torch.Tensor:
@@ -195,7 +198,7 @@ def check_shapes(
     policy_logits: torch.Tensor,
     reference_logits: torch.Tensor,
     candidates: torch.Tensor,
-    winners: torch.Tensor,
+    chosen: torch.Tensor,
     regions: torch.Tensor,
 ) -> None:
     """Refuse tensors that do not belong together.
@@ -209,14 +212,14 @@ def check_shapes(
         and candidates.ndim == 4
         and candidates.shape[::2] == (batch, height)
         and candidates.shape[3] == width
-        and winners.ndim == 2
-        and winners.shape[0] == batch
-        and winners.shape[1] > 0
+        and chosen.ndim == 2
+        and chosen.shape[0] == batch
+        and chosen.shape[1] > 0
         and regions.shape == (batch, height, width)
     )
     if not good:
-        tensors = (policy_logits, reference_logits, candidates, winners, regions)
+        tensors = (policy_logits, reference_logits, candidates, chosen, regions)
         raise ValueError(
-            "expected policy and reference logits (B,1,H,W), candidates (B,K,H,W), winners (B,R), regions (B,H,W); "
+            "expected policy and reference logits (B,1,H,W), candidates (B,K,H,W), chosen (B,R), regions (B,H,W); "
             f"got {', '.join(str(tuple(t.shape)) for t in tensors)}"
         )

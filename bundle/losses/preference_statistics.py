@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from bundle.losses.anchor import bernoulli_kl
-from bundle.losses.preference import PreferenceLoss, PreferenceRewards, sum_by_region, winners_of_pixels, winning_mask
+from bundle.losses.preference import PreferenceLoss, PreferenceRewards, chosen_mask, chosen_of_pixels, sum_by_region
 
 
 @torch.no_grad()
@@ -16,13 +16,13 @@ def preference_statistics(
     policy_logits: torch.Tensor,
     reference_logits: torch.Tensor,
     candidates: torch.Tensor,
-    winners: torch.Tensor,
+    chosen: torch.Tensor,
     regions: torch.Tensor,
 ) -> dict[str, tuple[float, float]]:
     """Sum what there is to watch over a batch.
 
-    Log-likelihoods and rewards are means over the pixels of a region where its winner and the loser differ, for
-    elsewhere both are alike; then over all losers of all judged regions.
+    Log-likelihoods and rewards are means over the pixels of a region where the chosen and the rejected
+    candidate differ (elsewhere both have the same value), then over all rejected candidates of all judged regions.
 
     Args:
         loss: gives beta.
@@ -30,37 +30,38 @@ def preference_statistics(
         policy_logits: (B,1,H,W).
         reference_logits: (B,1,H,W).
         candidates: (B,K,H,W).
-        winners: (B,R).
+        chosen: (B,R).
         regions: (B,H,W).
 
     Returns:
         For each name a sum and the number of what was summed: ``rewards/chosen``, ``rewards/rejected``,
-        ``rewards/margins``, ``rewards/accuracies`` (share of losers behind their winner), ``logps/chosen``,
+        ``rewards/margins``, ``rewards/accuracies`` (share of rejected candidates with a positive margin),
+        ``logps/chosen``,
         ``logps/rejected``, ``kl`` (of the policy to the reference, nats a pixel), ``regions/judged`` (a crop).
     """
     masks = candidates.flatten(2).float()
-    best = winning_mask(candidates, winners_of_pixels(winners, regions)).flatten(1).unsqueeze(1).float()
+    best = chosen_mask(candidates, chosen_of_pixels(chosen, regions)).flatten(1).unsqueeze(1).float()
     differ = (best != masks).float()
-    size = sum_by_region(differ, regions, winners.shape[1]).clamp(min=1.0)
+    size = sum_by_region(differ, regions, chosen.shape[1]).clamp(min=1.0)
 
     def mean_log_likelihood(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         z = logits.flatten(1).float().unsqueeze(1)
-        return sum_by_region(differ * F.logsigmoid(torch.where(y > 0.5, z, -z)), regions, winners.shape[1]) / size
+        return sum_by_region(differ * F.logsigmoid(torch.where(y > 0.5, z, -z)), regions, chosen.shape[1]) / size
 
-    losers = rewards.losers
-    pairs = float(losers.sum())
-    chosen, rejected = (mean_log_likelihood(policy_logits, y)[losers] for y in (best, masks))
-    chosen_before, rejected_before = (mean_log_likelihood(reference_logits, y)[losers] for y in (best, masks))
+    rejected = rewards.rejected
+    pairs = float(rejected.sum())
+    logps_chosen, logps_rejected = (mean_log_likelihood(policy_logits, y)[rejected] for y in (best, masks))
+    reference_chosen, reference_rejected = (mean_log_likelihood(reference_logits, y)[rejected] for y in (best, masks))
     values = {
-        "rewards/chosen": loss.beta * (chosen - chosen_before),
-        "rewards/rejected": loss.beta * (rejected - rejected_before),
-        "rewards/margins": loss.beta * rewards.margins[losers],
-        "rewards/accuracies": (rewards.margins[losers] > 0).float(),
-        "logps/chosen": chosen,
-        "logps/rejected": rejected,
+        "rewards/chosen": loss.beta * (logps_chosen - reference_chosen),
+        "rewards/rejected": loss.beta * (logps_rejected - reference_rejected),
+        "rewards/margins": loss.beta * rewards.margins[rejected],
+        "rewards/accuracies": (rewards.margins[rejected] > 0).float(),
+        "logps/chosen": logps_chosen,
+        "logps/rejected": logps_rejected,
     }
     sums = {name: (float(value.sum()), pairs) for name, value in values.items()}
     kl = bernoulli_kl(policy_logits.float(), reference_logits.float())
     sums["kl"] = (float(kl.sum()), float(kl.numel()))
-    sums["regions/judged"] = (float(rewards.judged.sum()), float(len(winners)))
+    sums["regions/judged"] = (float(rewards.judged.sum()), float(len(chosen)))
     return sums

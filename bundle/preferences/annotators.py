@@ -178,13 +178,13 @@ class ContourAnnotator(SimulatedAnnotator):
 
     Regions without an evolved contour nearby are skipped, for there the image had no say: what the model did not
     predict could only be denied, and what vanished may be an object with weak edges. Contours err often, so with
-    ``second_opinion`` (ours) a winner must also be the best, or one of them, by the majority of the candidates.
+    ``second_opinion`` (ours) the chosen candidate must also be the best, or one of them, by the majority of all.
 
     Args:
         margin: skip where the Dice of best and worst differ by less.
         method: see :func:`bundle.preferences.candidates.contour_evolution.evolve_mask`.
         reach: how far contours may move, in pixels. One counts as nearby within this distance of a region.
-        second_opinion: skip where the majority of the candidates, morphologically opened, has another winner.
+        second_opinion: skip where the majority of the candidates, morphologically opened, has another best candidate.
 
     Raises:
         ValueError: when ``margin`` is negative.

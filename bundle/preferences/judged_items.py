@@ -34,7 +34,7 @@ def judged_items(
 
     Returns:
         For each file of candidates ``image``, ``points``, ``point_labels``, ``candidates_file`` and ``judgements``, a
-        list of (regions, index, winner).
+        list of (regions, index, chosen).
 
     Raises:
         DataError: there is such a judgement, and it is not to be left out.
@@ -47,11 +47,11 @@ def judged_items(
     for judgement in judgements:
         answers.setdefault(judgement.question.id, []).append(judgement)
     by_file: dict[str, list[Question]] = {}
-    winners: dict[str, int] = {}
+    chosen: dict[str, int] = {}
     for identity, given in answers.items():
-        winner = most_frequent([judgement.answer for judgement in given if judgement.answer != "skip"])
-        if isinstance(winner, int):
-            winners[identity] = winner
+        choice = most_frequent([judgement.answer for judgement in given if judgement.answer != "skip"])
+        if isinstance(choice, int):
+            chosen[identity] = choice
             by_file.setdefault(given[0].question.candidates_file, []).append(given[0].question)
     found, problems = [], []
     read, fingerprint = cache(read_candidates), cache(file_sha256)
@@ -71,7 +71,7 @@ def judged_items(
                 problems.append(error)
         if not questions:
             continue
-        judged = [(question.regions, question.index, winners[question.id]) for question in questions]
+        judged = [(question.regions, question.index, chosen[question.id]) for question in questions]
         item = {key: known[image][key] for key in (K.IMAGE, K.POINTS, K.POINT_LABELS)}
         found.append({**item, K.CANDIDATES_FILE: file, K.JUDGEMENTS: judged})
     if problems:

@@ -1,14 +1,14 @@
 from .clicks import AddClickChannelsd, RandInstanceClicksd, click_channels
 from .density import InstanceTargetsd, density_map, instance_centres
 from .instances import LabelInstancesd
-from .judgements import GatherWinnersd, LoadJudgementsd
+from .judgements import GatherChosend, LoadJudgementsd
 from .loading import LoadSectiond
 from .outputs import SaveOutputsd, SplitOutputd
 from .section import SingleSectiond
 
 __all__ = [
     "AddClickChannelsd",
-    "GatherWinnersd",
+    "GatherChosend",
     "InstanceTargetsd",
     "LabelInstancesd",
     "LoadJudgementsd",

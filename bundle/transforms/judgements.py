@@ -10,7 +10,7 @@ import torch
 from monai.transforms import MapTransform, Randomizable, Transform
 
 from bundle import keys as K
-from bundle.losses.preference import winning_mask
+from bundle.losses.preference import chosen_mask
 from bundle.preferences.candidates.comparison import disputed
 from bundle.preferences.candidates.files import read_candidates
 from bundle.preferences.questions.regions import split_regions
@@ -19,10 +19,10 @@ from bundle.preferences.questions.regions import split_regions
 class LoadJudgementsd(MapTransform):
     """Read the candidates of an item and draw its judgements.
 
-    Needs ``candidates_file`` and ``judgements``, a list of (regions, index, winner). Adds ``candidates``
-    (K,X,Y) float32; ``regions`` and ``winners`` (1,X,Y) int32, both counted from 1 with 0 for none, so that padding
+    Needs ``candidates_file`` and ``judgements``, a list of (regions, index, chosen). Adds ``candidates``
+    (K,X,Y) float32; ``regions`` and ``chosen`` (1,X,Y) int32, both counted from 1 with 0 for none, so that padding
     with 0 means what it should; ``judged`` (1,X,Y) float32. Where fewer than ``max_candidates`` were made, copies of
-    the winning masks, which count as no loser, fill the number up.
+    the chosen masks, which count as no rejected candidate, fill the number up.
 
     Args:
         keys: the image, whose shape the candidates must have.
@@ -46,53 +46,53 @@ class LoadJudgementsd(MapTransform):
                 raise ValueError(f"{file}: candidates of {masks.shape[1:]} pixels, image of {tuple(d[key].shape[1:])}")
         if len(masks) > self.max_candidates:
             raise ValueError(f"{file}: {len(masks)} candidates, more than candidates_count {self.max_candidates}")
-        regions, winners = judgement_maps(masks, d.pop(K.JUDGEMENTS))
-        best = winners_together(masks, winners)[None]
+        regions, chosen = judgement_maps(masks, d.pop(K.JUDGEMENTS))
+        best = chosen_together(masks, chosen)[None]
         filled = np.concatenate((masks, *[best] * (self.max_candidates - len(masks))))
         d[K.CANDIDATES] = torch.from_numpy(filled.astype(np.float32))
-        d[K.REGIONS], d[K.WINNERS] = torch.from_numpy(regions[None]), torch.from_numpy(winners[None])
-        judged = disputed(masks) & (winners > 0)
+        d[K.REGIONS], d[K.CHOSEN] = torch.from_numpy(regions[None]), torch.from_numpy(chosen[None])
+        judged = disputed(masks) & (chosen > 0)
         d[K.JUDGED] = torch.from_numpy(judged[None].astype(np.float32))
         return d
 
 
 def judgement_maps(masks: np.ndarray, judgements: list[tuple[str, int, int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Draw judged regions and their winners.
+    """Draw judged regions and their chosen candidates.
 
     Args:
         masks: candidates (K,X,Y) bool.
-        judgements: (regions, index, winner) of each region, see
+        judgements: (regions, index, chosen) of each region, see
             :mod:`bundle.preferences.questions.regions`. Where regions overlap the later one counts.
 
     Returns:
-        Regions and winners, (X,Y) int32 counted from 1, 0 for none.
+        Regions and chosen candidates, (X,Y) int32 counted from 1, 0 for none.
     """
     splits = {regions: split_regions(regions, masks) for regions, _, _ in judgements}
-    numbers, winners = np.zeros(masks.shape[1:], np.int32), np.zeros(masks.shape[1:], np.int32)
-    for number, (regions, index, winner) in enumerate(judgements, start=1):
+    numbers, chosen = np.zeros(masks.shape[1:], np.int32), np.zeros(masks.shape[1:], np.int32)
+    for number, (regions, index, choice) in enumerate(judgements, start=1):
         inside = splits[regions] == index
-        numbers[inside], winners[inside] = number, winner + 1
-    return numbers, winners
+        numbers[inside], chosen[inside] = number, choice + 1
+    return numbers, chosen
 
 
-def winners_together(masks: np.ndarray, winners: np.ndarray) -> np.ndarray:
-    """Put the winning masks together.
+def chosen_together(masks: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Put the chosen masks together.
 
     Args:
         masks: candidates (K,X,Y) bool.
-        winners: (X,Y) of :func:`judgement_maps`.
+        chosen: (X,Y) of :func:`judgement_maps`.
 
     Returns:
-        (X,Y) bool: at each pixel what the winner there says; where there is none, candidate 0.
+        (X,Y) bool: at each pixel the value of the chosen candidate; where there is none, of candidate 0.
     """
-    winner = torch.from_numpy(winners)[None].long() - 1
-    return winning_mask(torch.from_numpy(masks)[None], winner)[0].numpy()
+    choice = torch.from_numpy(chosen)[None].long() - 1
+    return chosen_mask(torch.from_numpy(masks)[None], choice)[0].numpy()
 
 
-class GatherWinnersd(Randomizable, Transform):
+class GatherChosend(Randomizable, Transform):
     """Behind the crops, turn the maps into what :class:`bundle.losses.PreferenceLoss` takes.
 
-    ``regions`` (1,X,Y) becomes (X,Y) long, renumbered from 0, -1 for none; ``winners`` becomes (R,) long, -1 for
+    ``regions`` (1,X,Y) becomes (X,Y) long, renumbered from 0, -1 for none; ``chosen`` becomes (R,) long, -1 for
     regions that the crop does not have. Where it has more than R, R of them are drawn.
 
     Args:
@@ -103,9 +103,9 @@ class GatherWinnersd(Randomizable, Transform):
         self.max_regions = max_regions
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the item with ``regions`` and ``winners`` replaced."""
+        """Return the item with ``regions`` and ``chosen`` replaced."""
         d = dict(data)
-        numbers, winners = (torch.as_tensor(d[key])[0].long() for key in (K.REGIONS, K.WINNERS))
+        numbers, chosen = (torch.as_tensor(d[key])[0].long() for key in (K.REGIONS, K.CHOSEN))
         found, where = numbers.unique(return_inverse=True)
         kept = torch.nonzero(found).flatten()
         if len(kept) > self.max_regions:
@@ -113,8 +113,8 @@ class GatherWinnersd(Randomizable, Transform):
         place = torch.full_like(found, -1)
         place[kept] = torch.arange(len(kept))
         regions = place[where]
-        winner = torch.full((self.max_regions,), -1, dtype=torch.long)
+        choice = torch.full((self.max_regions,), -1, dtype=torch.long)
         inside = regions >= 0
-        winner[regions[inside]] = winners[inside] - 1
-        d[K.REGIONS], d[K.WINNERS] = regions, winner
+        choice[regions[inside]] = chosen[inside] - 1
+        d[K.REGIONS], d[K.CHOSEN] = regions, choice
         return d

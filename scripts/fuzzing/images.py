@@ -11,7 +11,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from bundle import keys as K
-from bundle.annotate.click_service import Clicker
+from bundle.annotate.click_service import ClickService
 from bundle.data.domain_folder import DATALIST
 from bundle.data.image_files import is_image, read_header, read_image
 from bundle.inferers import PromptedSlidingWindowInferer
@@ -64,9 +64,9 @@ class ImageTarget(Target):
         refusal(lambda: self.open_page(given).picture(0))
         return refused
 
-    def open_page(self, folder: Path) -> Clicker:
+    def open_page(self, folder: Path) -> ClickService:
         """The page's images of a folder, as ``python -m scripts.annotate`` opens them."""
-        return Clicker(folder, "training", "points.json", self.store, self.load, self.network, self.inferer)
+        return ClickService(folder, "training", "points.json", self.store, self.load, self.network, self.inferer)
 
     def load(self, path: str) -> torch.Tensor:
         """An image (1,X,Y) as the page reads it."""

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from bundle.annotate.click_service import Clicker
+from bundle.annotate.click_service import ClickService
 from bundle.data.domain_folder import DATALIST, SPLITS, load_domain, read_datalist
 from bundle.data.evaluation_items import evaluation_items
 from bundle.data.inference_items import inference_items
@@ -113,7 +113,7 @@ class Datalists(Target):
 
         def open_page() -> None:
             with JudgementStore(given / "preferences.sqlite") as store:
-                json.dumps(Clicker(given, "training", "p.json", store, load, self.network, inferer).images())
+                json.dumps(ClickService(given, "training", "p.json", store, load, self.network, inferer).images())
 
         refusal(open_page)
         return refused

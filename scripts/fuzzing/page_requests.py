@@ -128,7 +128,7 @@ class Requests(Target):
         page = self.open()
         method, path, headers, body = json.loads((given / FILE).read_text())
         data = body.encode("latin-1").replace(QUESTION.encode(), page.questions[0].id.encode())
-        data = data.replace(f'"{VERSION}"'.encode(), str(page.clicker.clicks(1).version).encode())
+        data = data.replace(f'"{VERSION}"'.encode(), str(page.click_service.clicks(1).version).encode())
         self.answered += 1
         try:
             line = self.ask(method, path, headers, data)

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from bundle.annotate.vote_service import Ballot
+from bundle.annotate.vote_service import VoteService
 from bundle.preferences.store.judgement_store import Judgement, JudgementStore
 from scripts.fuzzing.json_mutations import mutate_json
 from scripts.fuzzing.mutations import mutate
@@ -67,14 +67,14 @@ class StoreTarget(Target):
 
     def use(self, store: JudgementStore) -> None:
         """Ask everything of a store that the page and a training ask."""
-        ballot = Ballot(store, self.images, self.candidates)
+        vote_service = VoteService(store, self.images, self.candidates)
         store.judgements()
         store.history()
         store.clicks.history()
         store.clicks.of_all(store.clicks.last())
-        ballot.progress("ada")
+        vote_service.progress("ada")
         for name in ("ada", "new"):
-            json.dumps(ballot.next_questions(name))
+            json.dumps(vote_service.next_questions(name))
         store.export_jsonl(self.folder / "again.jsonl")
 
 

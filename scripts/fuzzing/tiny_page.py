@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from fastapi import FastAPI
 
-from bundle.annotate.click_service import Clicker
+from bundle.annotate.click_service import ClickService
 from bundle.annotate.server import create_app
 from bundle.annotate.training_process import BusyError, Method, Training
-from bundle.annotate.vote_service import Ballot
+from bundle.annotate.vote_service import VoteService
 from bundle.data.domain_folder import write_datalist
 from bundle.data.image_files import read_image, stem, write_png
 from bundle.data.points import Clicks, write_points
@@ -109,12 +109,12 @@ class TinyPage:
         self.store.open_questions(self.questions)
         network = tiny_network()
         inferer = PromptedSlidingWindowInferer([32, 32], max_points=6)
-        self.clicker = Clicker(self.domain, "training", "points.json", self.store, load, network, inferer)
+        self.click_service = ClickService(self.domain, "training", "points.json", self.store, load, network, inferer)
         numbers = {str(self.domain / name): number for number, name in enumerate(IMAGES)}
-        ballot = Ballot(self.store, numbers, folder / "candidates")
+        vote_service = VoteService(self.store, numbers, folder / "candidates")
         settings = {"work_dir": folder, "checkpoint": folder / "model.pt"}
-        training = NoTraining(folder, [], settings, self.domain / "points.json", self.store, self.clicker.offer)
-        self.app: FastAPI = create_app(self.clicker, ballot, training)
+        training = NoTraining(folder, [], settings, self.domain / "points.json", self.store, self.click_service.offer)
+        self.app: FastAPI = create_app(self.click_service, vote_service, training)
 
     def close(self) -> None:
         """Close the store."""

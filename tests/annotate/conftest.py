@@ -8,11 +8,11 @@ from monai.bundle import ConfigParser
 from monai.data import Dataset
 
 from bundle import keys as K
-from bundle.annotate.click_service import Clicker
+from bundle.annotate.click_service import ClickService
 from bundle.annotate.request_guard import Gate
 from bundle.annotate.server import create_app
 from bundle.annotate.training_process import Training
-from bundle.annotate.vote_service import Ballot
+from bundle.annotate.vote_service import VoteService
 from bundle.data.image_files import read_image
 from bundle.inferers import PromptedSlidingWindowInferer
 from bundle.networks import ConvEncoder, PromptableSegmenter
@@ -41,13 +41,13 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def clicker(domain, store, tmp_path):
+def click_service(domain, store, tmp_path):
     torch.manual_seed(0)
     decoder = {"upscaled_channels": [8, 8], "depth": 1, "num_heads": 2, "mlp_dim": 16, "detection_channels": 8}
     network = PromptableSegmenter(ConvEncoder([8, 8, 16], [1, 1, 1]), max_points=6, decoder=decoder).eval()
     torch.save(network.state_dict(), tmp_path / "start.pt")
     inferer = PromptedSlidingWindowInferer([32, 32], max_points=6)
-    return Clicker(domain, "training", "points.json", store, load, network, inferer)
+    return ClickService(domain, "training", "points.json", store, load, network, inferer)
 
 
 class Shifted:
@@ -60,18 +60,18 @@ class Shifted:
 
 
 @pytest.fixture
-def ballot(domain, clicker, store, tmp_path):
-    items = [{K.IMAGE: str(path)} for path in clicker.paths]
+def vote_service(domain, click_service, store, tmp_path):
+    items = [{K.IMAGE: str(path)} for path in click_service.paths]
     images = Dataset(
         items, lambda item: {K.IMAGE: torch.cat((load(item[K.IMAGE]), torch.zeros(2, *load(item[K.IMAGE]).shape[1:])))}
     )
     asks = Questionnaire(images, Shifted(), tmp_path / "candidates", "grid:16")
     asks.open(torch.nn.Linear(1, 1), store.path)
-    return Ballot(store, {str(path): i for i, path in enumerate(clicker.paths)}, tmp_path / "candidates")
+    return VoteService(store, {str(path): i for i, path in enumerate(click_service.paths)}, tmp_path / "candidates")
 
 
 @pytest.fixture
-def training(clicker, ballot, domain, tmp_path, monkeypatch):
+def training(click_service, vote_service, domain, tmp_path, monkeypatch):
     """Stage 2 of the small network, of three epochs."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     overlay = tmp_path / "tiny.json"
@@ -81,17 +81,17 @@ def training(clicker, ballot, domain, tmp_path, monkeypatch):
         "init_checkpoint": tmp_path / "start.pt",
         "checkpoint": tmp_path / "model.pt",
         "work_dir": tmp_path,
-        "store": ballot.store.path,
+        "store": vote_service.store.path,
         "candidates_dir": tmp_path / "candidates",
     }
-    made = Training(ROOT, [overlay], settings, domain / "points.json", ballot.store, clicker.offer)
+    made = Training(ROOT, [overlay], settings, domain / "points.json", vote_service.store, click_service.offer)
     yield made
     made.stop()
 
 
 @pytest.fixture
-def app(clicker, ballot, training):
-    return create_app(clicker, ballot, training)
+def app(click_service, vote_service, training):
+    return create_app(click_service, vote_service, training)
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def client(app):
 
 
 @pytest.fixture
-def paths(domain, ballot, tmp_path):
+def paths(domain, vote_service, tmp_path):
     """Options of ``python -m scripts.annotate`` for a network as the configurations have it."""
     config = ConfigParser()
     config.read_config(ROOT / "configs" / "inference.json")
@@ -109,7 +109,7 @@ def paths(domain, ballot, tmp_path):
     return {
         "--data": domain,
         "--checkpoint": tmp_path / "network.pt",
-        "--store": ballot.store.path,
+        "--store": vote_service.store.path,
         "--candidates": tmp_path / "candidates",
         "--trained": tmp_path / "model.pt",
     }

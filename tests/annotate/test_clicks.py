@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from fastapi.testclient import TestClient
 
-from bundle.annotate.click_service import Clicker
+from bundle.annotate.click_service import ClickService
 from bundle.annotate.request_guard import Gate
 from bundle.annotate.server import create_app
 from bundle.preferences.store.judgement_store import JudgementStore
@@ -26,12 +26,12 @@ def exported(domain):
 
 
 @pytest.fixture
-def second(clicker, ballot, training, domain, store):
+def second(click_service, vote_service, training, domain, store):
     """Another server on the same folder and store, as in a process of its own."""
     with JudgementStore(store.path) as own:
-        network = clicker._networks["start"]
-        other = Clicker(domain, "training", "points.json", own, load, network, clicker._inferer)
-        with TestClient(Gate(create_app(other, ballot, training)), base_url="http://127.0.0.1:8001") as opened:
+        network = click_service._networks["start"]
+        other = ClickService(domain, "training", "points.json", own, load, network, click_service._inferer)
+        with TestClient(Gate(create_app(other, vote_service, training)), base_url="http://127.0.0.1:8001") as opened:
             yield opened
 
 
@@ -95,8 +95,8 @@ def test_a_save_that_is_sent_again_is_answered_as_the_first_time(client, second,
     assert other.status_code == 422 and "belongs to another save" in other.json()["detail"]
 
 
-def test_eight_people_on_one_image(client, clicker, second, store, domain):
-    clicker._inferer.max_points = 80  # of both servers
+def test_eight_people_on_one_image(client, click_service, second, store, domain):
+    click_service._inferer.max_points = 80  # of both servers
 
     def click(person):
         with_me = client if person % 2 else second
@@ -158,8 +158,8 @@ def test_a_file_that_cannot_be_read_is_not_overwritten(client, store, domain):
     assert (domain / "points.json").read_text() == '{"complete": fal' and len(store.clicks.history()) == 1
 
 
-def test_a_store_that_was_deleted_acknowledges_nothing(client, ballot, store):
-    asked = ballot.store.questions()[0].id
+def test_a_store_that_was_deleted_acknowledges_nothing(client, vote_service, store):
+    asked = vote_service.store.questions()[0].id
     vote = {"uid": uuid.uuid4().hex, "annotator": "ada", "question": asked, "answer": 0, "seconds": 1.0}
     store.path.unlink()
     for answer in (put(client, 0, [[1, 1]]), client.post("/api/judgements", json=vote), client.get("/api/images")):

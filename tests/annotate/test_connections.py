@@ -220,11 +220,11 @@ class Flood:
 
 
 @pytest.mark.slow
-def test_a_person_works_on_while_strangers_keep_connections_open(server, ballot):
+def test_a_person_works_on_while_strangers_keep_connections_open(server, vote_service):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
     slowest = {}
-    questions = [question.id for question in ballot.store.questions()]
+    questions = [question.id for question in vote_service.store.questions()]
     with server.client(timeout=10) as client:
         client.post("/api/images/0/mask", json={"points": [], "labels": []}).raise_for_status()  # encodes the image
         for count in (64, 500):

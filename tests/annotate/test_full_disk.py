@@ -18,19 +18,19 @@ def unsaved(response):
 
 
 @pytest.mark.parametrize("number", FULL)
-def test_clicks(client, clicker, monkeypatch, number):
+def test_clicks(client, click_service, monkeypatch, number):
     given = saving([[5, 6]])
 
     def full(*arguments):
         raise OSError(number, "so it is")
 
     with monkeypatch.context() as patch:
-        patch.setattr(clicker, "save", full)
+        patch.setattr(click_service, "save", full)
         unsaved(client.put("/api/images/0/clicks", json=given))
     assert client.put("/api/images/0/clicks", json=given).status_code == 200
 
 
-def test_votes(client, ballot, monkeypatch):
+def test_votes(client, vote_service, monkeypatch):
     question = client.get("/api/questions/ada").json()[0]["id"]
     given = {"uid": uuid.uuid4().hex, "annotator": "ada", "question": question, "answer": 0, "seconds": 1.0}
 
@@ -38,7 +38,7 @@ def test_votes(client, ballot, monkeypatch):
         raise StorageError("the store: cannot be written (database or disk is full)")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ballot.store, "add", full)
+        patch.setattr(vote_service.store, "add", full)
         unsaved(client.post("/api/judgements", json=given))
     assert client.post("/api/judgements", json=given).json() == {"new": True}
 
@@ -48,17 +48,17 @@ def test_the_log_of_a_training(client, training, monkeypatch, number):
     def full():
         raise OSError(number, "so it is")
 
-    monkeypatch.setattr(training, "counts", lambda: {"winners": 1, "questions": 1, "answered": 1})
+    monkeypatch.setattr(training, "counts", lambda: {"chosen": 1, "questions": 1, "answered": 1})
     monkeypatch.setattr(training, "_new_log", full)
     unsaved(client.post("/api/training", json={"method": "lpo"}))
     assert client.get("/api/training").json()["state"] == "idle"
 
 
-def test_another_fault_of_the_system_is_the_servers(client, clicker, monkeypatch):
+def test_another_fault_of_the_system_is_the_servers(client, click_service, monkeypatch):
     def broken(*arguments):
         raise OSError(errno.EIO, "secret")
 
-    monkeypatch.setattr(clicker, "save", broken)
+    monkeypatch.setattr(click_service, "save", broken)
     response = client.put("/api/images/0/clicks", json=saving([[5, 6]]))
     assert response.status_code == 500 and "secret" not in response.text
 

@@ -122,14 +122,14 @@ JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture
-def untouched(client, ballot, domain, training, tmp_path):
+def untouched(client, vote_service, domain, training, tmp_path):
     """Asks for everything before and after, and expects no difference and a server that answers."""
     (tmp_path / "outside.txt").write_text("secret")
 
     def state():
         started = [*tmp_path.glob("*.log"), *tmp_path.glob("*.lock")]
         return (
-            len(ballot.store.history()),
+            len(vote_service.store.history()),
             (domain / "points.json").exists(),
             client.get("/api/images").json(),
             training.status()["state"],
@@ -306,8 +306,8 @@ class TestToken:
             assert found == [200] * 12 + [429]
 
 
-def test_an_error_inside_is_one_line_outside(app, clicker, monkeypatch):
-    monkeypatch.setattr(clicker, "images", lambda: 1 / 0)
+def test_an_error_inside_is_one_line_outside(app, click_service, monkeypatch):
+    monkeypatch.setattr(click_service, "images", lambda: 1 / 0)
     with TestClient(Gate(app), base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
         response = client.get("/api/images")
     assert response.status_code == 500 and "division" not in response.text and "log" in response.json()["detail"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bundle.annotate.click_service import Clicker
+from bundle.annotate.click_service import ClickService
 from bundle.errors import DataError
 from tests.conftest import HEIGHT, WIDTH
 
@@ -87,8 +87,8 @@ def test_a_mask_is_that_of_the_image_as_it_is_now(client, image):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_pixels_that_are_no_numbers_are_no_black_picture(clicker, client, value):
-    clicker._load = lambda path: torch.full((1, WIDTH, HEIGHT), value)
+def test_pixels_that_are_no_numbers_are_no_black_picture(click_service, client, value):
+    click_service._load = lambda path: torch.full((1, WIDTH, HEIGHT), value)
     answer = client.get("/api/images/1/picture")
     assert answer.status_code == 422 and "holds NaN or infinite values" in answer.json()["detail"]
 
@@ -97,17 +97,17 @@ def test_pixels_that_are_no_numbers_are_no_black_picture(clicker, client, value)
     ("rows", "text"),
     [(np.zeros((3, HEIGHT, WIDTH), np.uint8), "stack of 3 sections"), (np.stack([GRAY] * 3, -1), "3 channels")],
 )
-def test_stacks_and_colours_are_refused_at_the_start(domain, clicker, rows, text):
+def test_stacks_and_colours_are_refused_at_the_start(domain, click_service, rows, text):
     colour = rows.shape[-1] == 3
     itk.imwrite(itk.image_from_array(rows, is_vector=colour), str(domain / "images" / "training_1.tif"))
     listed = domain / "datalist.json"
     listed.write_text(listed.read_text().replace("images/training_1.png", "images/training_1.tif"))
     with pytest.raises(DataError, match=text):
-        Clicker(domain, "training", "points.json", None, None, None, None)
+        ClickService(domain, "training", "points.json", None, None, None, None)
 
 
-def test_a_fifo_is_refused_at_the_start(domain, clicker, image):
+def test_a_fifo_is_refused_at_the_start(domain, click_service, image):
     image.unlink()
     os.mkfifo(image)
     with pytest.raises(DataError, match=r"training_1\.png: is no regular file"):
-        Clicker(domain, "training", "points.json", None, None, None, None)
+        ClickService(domain, "training", "points.json", None, None, None, None)

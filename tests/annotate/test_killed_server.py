@@ -89,9 +89,9 @@ class Person:
 
 
 @pytest.mark.slow
-def test_no_click_and_no_vote_is_lost_or_doubled(servers, ballot, domain):
+def test_no_click_and_no_vote_is_lost_or_doubled(servers, vote_service, domain):
     assert WIDTH * HEIGHT > PEOPLE * EACH
-    questions = [question.id for question in ballot.store.questions()]
+    questions = [question.id for question in vote_service.store.questions()]
     people = [Person(number, servers[number % 2], questions) for number in range(PEOPLE)]
     ended = threading.Event()
 
@@ -113,7 +113,7 @@ def test_no_click_and_no_vote_is_lost_or_doubled(servers, ballot, domain):
         finally:
             ended.set()
         assert [disturber.result() for disturber in disturbers] == [KILLS, KILLS]
-    with JudgementStore(ballot.store.path) as store:
+    with JudgementStore(vote_service.store.path) as store:
         votes = Counter(judgement.uid for judgement in store.history())
         records = Counter((r.image, r.x, r.y, r.action) for r in store.clicks.history())
         number = store.clicks.last()

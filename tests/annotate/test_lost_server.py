@@ -46,18 +46,18 @@ def pretend(training, monkeypatch):
 
     def replace(code):
         monkeypatch.setattr(Training, "command", lambda self, method: [sys.executable, "-c", code])
-        monkeypatch.setattr(Training, "counts", lambda self: {"winners": 1, "questions": 1, "answered": 1})
+        monkeypatch.setattr(Training, "counts", lambda self: {"chosen": 1, "questions": 1, "answered": 1})
 
     return replace
 
 
 @pytest.fixture
-def another(training, ballot):
+def another(training, vote_service):
     """Another server's view of the folder."""
     shown = []
 
     def make():
-        other = Training(ROOT, [], training.settings, training.points, ballot.store, shown.append)
+        other = Training(ROOT, [], training.settings, training.points, vote_service.store, shown.append)
         other.shown_weights = shown
         return other
 

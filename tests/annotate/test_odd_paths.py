@@ -37,9 +37,9 @@ def test_images_clicks_and_questions(server, domain):
 
 
 @pytest.mark.slow
-def test_a_training(client, ballot, tmp_path):
+def test_a_training(client, vote_service, tmp_path):
     assert client.put("/api/images/0/clicks", json=saving([[5, 6]])).status_code == 200
-    vote(ballot, [1] * 100)
+    vote(vote_service, [1] * 100)
     assert client.post("/api/training", json={"method": "slpo"}).status_code == 200
     last = wait(client, ended)[-1]
     assert last["state"] == "done" and last["picture"], last

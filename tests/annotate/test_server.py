@@ -36,7 +36,7 @@ def test_a_click_changes_the_mask_near_it(client):
     assert len(changed) == 0 or changed[:, 1].min() >= WIDTH - 32  # within the windows that hold the click
 
 
-def test_votes_reach_the_store(client, ballot, tmp_path):
+def test_votes_reach_the_store(client, vote_service, tmp_path):
     first, second, third = client.get("/api/questions/ada").json()
     assert first["image"] in (0, 1, 2) and len(first["outlines"]) >= 2
     x0, y0, x1, y1 = first["box"]
@@ -50,7 +50,7 @@ def test_votes_reach_the_store(client, ballot, tmp_path):
     assert client.get("/api/questions/bob").json()[0] == first
     progress = client.get("/api/progress/ada").json()
     assert (progress["answered"], progress["seconds"], progress["per_minute"]) == (2, 6.0, 20.0)
-    assert progress["left"] == len(ballot.store.questions()) - 2 and progress["last"] == second["id"]
+    assert progress["left"] == len(vote_service.store.questions()) - 2 and progress["last"] == second["id"]
     assert client.post("/api/judgements", json=answer(second["id"], answer="undo")).json() == {"new": True}
     assert client.get("/api/questions/ada").json()[0] == second
     with JudgementStore(tmp_path / "preferences.sqlite") as store:
@@ -58,10 +58,10 @@ def test_votes_reach_the_store(client, ballot, tmp_path):
     assert (kept.question.id, kept.answer, kept.annotator, kept.seconds) == (first["id"], 1, "person:ada", 2.0)
 
 
-def test_an_answer_sent_twice_is_stored_once(client, ballot):
+def test_an_answer_sent_twice_is_stored_once(client, vote_service):
     given = answer(client.get("/api/questions/ada").json()[0]["id"])
     assert [client.post("/api/judgements", json=given).json()["new"] for _ in range(2)] == [True, False]
-    assert len(ballot.store.history()) == 1
+    assert len(vote_service.store.history()) == 1
     other = client.post("/api/judgements", json={**given, "answer": 1})
     assert other.status_code == 422 and "belongs to another judgement" in other.json()["detail"]
 
@@ -82,8 +82,8 @@ def test_headers_of_every_answer(client, header):
     assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
 
 
-def test_questions_that_cannot_be_asked_any_more_are_passed_over(client, ballot, domain, tmp_path):
-    every = {question.id: question for question in ballot.store.questions()}
+def test_questions_that_cannot_be_asked_any_more_are_passed_over(client, vote_service, domain, tmp_path):
+    every = {question.id: question for question in vote_service.store.questions()}
     images = sorted({question.image for question in every.values()})
     progress = client.get("/api/progress/ada").json()
     assert (progress["left"], progress["dead"], progress["why"]) == (len(every), 0, "")

@@ -16,10 +16,10 @@ from tests.annotate.bodies import saving
 from tests.integration.commands import ROOT
 
 
-def vote(ballot, answers):
+def vote(vote_service, answers):
     """Answer as many questions as there are answers."""
-    questions = ballot.store.questions()
-    ballot.store.add_many(
+    questions = vote_service.store.questions()
+    vote_service.store.add_many(
         Judgement(question, answer, "person:ada", 1.0) for question, answer in zip(questions, answers, strict=False)
     )
     return len(questions)
@@ -41,7 +41,7 @@ def ended(status):
     return status["state"] != "running"
 
 
-def test_the_command_says_all_there_is(client, training, domain, tmp_path, ballot):
+def test_the_command_says_all_there_is(client, training, domain, tmp_path, vote_service):
     status = client.get("/api/training").json()
     assert (status["state"], status["picture"], status["progress"]) == ("idle", False, None)
     assert set(status["commands"]) == {"lpo", "slpo"}
@@ -52,18 +52,18 @@ def test_the_command_says_all_there_is(client, training, domain, tmp_path, ballo
     assert f"--points {domain / 'points.json'}" in client.get("/api/training").json()["commands"]["lpo"]
 
 
-def test_the_method_follows_the_share_that_was_answered(client, ballot):
-    count = vote(ballot, [1, "tie"])
+def test_the_method_follows_the_share_that_was_answered(client, vote_service):
+    count = vote(vote_service, [1, "tie"])
     status = client.get("/api/training").json()
-    assert (status["answered"], status["winners"], status["questions"]) == (2, 1, count)
+    assert (status["answered"], status["chosen"], status["questions"]) == (2, 1, count)
     assert count > 4 and status["advised"] == "slpo"
-    vote(ballot, [1] * count)
+    vote(vote_service, [1] * count)
     assert client.get("/api/training").json()["advised"] == "lpo"
 
 
 @pytest.mark.slow
-def test_a_training_and_what_it_changes(client, ballot, tmp_path):
-    vote(ballot, [1] * 100)
+def test_a_training_and_what_it_changes(client, vote_service, tmp_path):
+    vote(vote_service, [1] * 100)
     started = client.post("/api/training", json={"method": "slpo"})
     assert started.status_code == 200 and started.json()["state"] == "running"
     again = client.post("/api/training", json={"method": "lpo"})
@@ -90,8 +90,8 @@ def test_a_training_and_what_it_changes(client, ballot, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_failure_is_one_line(client, ballot, training, tmp_path):
-    vote(ballot, [1] * 5)
+def test_a_failure_is_one_line(client, vote_service, training, tmp_path):
+    vote(vote_service, [1] * 5)
     torch.save({"x": torch.zeros(1)}, tmp_path / "start.pt")
     assert client.post("/api/training", json={"method": "lpo"}).status_code == 200
     last = wait(client, ended)[-1]
@@ -103,15 +103,15 @@ def test_a_failure_is_one_line(client, ballot, training, tmp_path):
 
 
 @pytest.mark.slow
-def test_it_ends_when_it_is_stopped_and_with_the_server(app, client, ballot, training, tmp_path):
+def test_it_ends_when_it_is_stopped_and_with_the_server(app, client, vote_service, training, tmp_path):
     overlay = json.loads((tmp_path / "tiny.json").read_text())
     (tmp_path / "tiny.json").write_text(json.dumps({**overlay, "prefer_epochs": 100_000}))
-    vote(ballot, [1] * 5)
+    vote(vote_service, [1] * 5)
     for end in ("stop", "server"):
         assert client.post("/api/training", json={"method": "lpo"}).status_code == 200
         group = training._process.pid
         wait(client, lambda status: status["progress"] and status["progress"]["iteration"] > 0)
-        other = Training(ROOT, [], training.settings, training.points, ballot.store, print)
+        other = Training(ROOT, [], training.settings, training.points, vote_service.store, print)
         with pytest.raises(Exception, match="another server started"):
             other.start("lpo")
         if end == "stop":

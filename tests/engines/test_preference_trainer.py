@@ -20,7 +20,7 @@ REGIONS = 4  # as many as rows by 4
 
 
 def judged_batch(judged: bool = True) -> dict[str, torch.Tensor]:
-    """Three candidates and a copy of the winner; they agree on the last four columns."""
+    """Three candidates and a copy of the chosen candidate; they agree on the last four columns."""
     g = torch.Generator().manual_seed(3)
     candidates = (torch.rand(BATCH, 3, HEIGHT, WIDTH, generator=g) > 0.5).float()
     candidates[..., -4:] = 1
@@ -29,7 +29,7 @@ def judged_batch(judged: bool = True) -> dict[str, torch.Tensor]:
         K.IMAGE: prompted(torch.randn(BATCH, 1, HEIGHT, WIDTH, generator=g)),
         K.CANDIDATES: torch.cat((candidates, candidates[:, 1:2]), dim=1),
         K.REGIONS: regions,
-        K.WINNERS: torch.full((BATCH, REGIONS), 1 if judged else -1),
+        K.CHOSEN: torch.full((BATCH, REGIONS), 1 if judged else -1),
     }
 
 
@@ -143,7 +143,7 @@ def test_anchor_is_the_divergence_where_no_judgement_speaks() -> None:
     engine = trainer(tiny_segmenter(0), tiny_segmenter(1))
     batch = judged_batch()
     batch[K.IMAGE][:, 1:] = 0
-    batch[K.WINNERS][:, 1:] = -1
+    batch[K.CHOSEN][:, 1:] = -1
     policy, reference = engine.network(batch[K.IMAGE]), engine.reference(batch[K.IMAGE])
     parts = engine.compute_losses(batch)
     agreed = batch[K.CANDIDATES].amax(dim=1) == batch[K.CANDIDATES].amin(dim=1)
@@ -154,14 +154,14 @@ def test_anchor_is_the_divergence_where_no_judgement_speaks() -> None:
     torch.testing.assert_close(parts["det"], (policy[:, 1] - reference[:, 1]).square().mean())
 
 
-def test_winners_are_made_likely_where_their_region_is_disputed() -> None:
+def test_chosen_are_made_likely_where_their_region_is_disputed() -> None:
     engine = trainer(tiny_segmenter(0), tiny_segmenter(1))
     batch = judged_batch()
     batch[K.IMAGE][:, 1:] = 0
-    batch[K.WINNERS][:, 1:] = -1
+    batch[K.CHOSEN][:, 1:] = -1
     parts = engine.compute_losses(batch)
-    winner, logits = batch[K.CANDIDATES][:, 1], engine.network(batch[K.IMAGE])[:, 0]
+    choice, logits = batch[K.CANDIDATES][:, 1], engine.network(batch[K.IMAGE])[:, 0]
     disputed = batch[K.CANDIDATES].amax(dim=1) != batch[K.CANDIDATES].amin(dim=1)
     disputed[:, 4:] = False
-    expected = F.binary_cross_entropy_with_logits(logits[disputed], winner[disputed])
+    expected = F.binary_cross_entropy_with_logits(logits[disputed], choice[disputed])
     torch.testing.assert_close(parts["nll"], expected)

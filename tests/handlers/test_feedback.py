@@ -77,11 +77,11 @@ def records(feedback: Feedback) -> list[Judgement]:
 
 
 def judged(items: list[dict]) -> list[tuple[str, int, int]]:
-    """Candidates file within its folder, region and winner of all judgements of items."""
+    """Candidates file within its folder, region and chosen candidate of all judgements of items."""
     return sorted(
-        ("/".join(Path(item[K.CANDIDATES_FILE]).parts[-2:]), index, winner)
+        ("/".join(Path(item[K.CANDIDATES_FILE]).parts[-2:]), index, choice)
         for item in items
-        for _, index, winner in item[K.JUDGEMENTS]
+        for _, index, choice in item[K.JUDGEMENTS]
     )
 
 
@@ -124,7 +124,7 @@ def test_another_annotator_is_asked_and_does_not_hear_the_first(build) -> None:
     run(build(OracleAnnotator()))
     wrong = build(OracleAnnotator(noise=1.0))
     (items,) = run(wrong)
-    assert all(winner != index % 3 for _, index, winner in judged(items))
+    assert all(choice != index % 3 for _, index, choice in judged(items))
     assert len(records(wrong)) == 2 * QUESTIONS
 
 
@@ -144,9 +144,9 @@ def test_a_smaller_budget_learns_from_no_more_than_it_paid_for(build) -> None:
 def test_skipped_questions_cost_time_and_teach_nothing(build) -> None:
     feedback = build(OracleAnnotator(abstain=0.5, seconds=1.0))
     (items,) = run(feedback)
-    winners = [j for j in records(feedback) if j.answer != "skip"]
-    assert 0 < len(winners) < QUESTIONS
-    assert len(judged(items)) == feedback.metrics["feedback/judged"] == len(winners)
+    chosen = [j for j in records(feedback) if j.answer != "skip"]
+    assert 0 < len(chosen) < QUESTIONS
+    assert len(judged(items)) == feedback.metrics["feedback/judged"] == len(chosen)
     assert feedback.metrics["feedback/seconds"] == QUESTIONS
 
 
@@ -168,13 +168,13 @@ def test_people_who_have_not_answered(build) -> None:
     with pytest.raises(DataError, match="no such store of judgements; open questions with configs"):
         run(people)
     run(build(OracleAnnotator()))
-    with pytest.raises(DataError, match="no judgement with a winner in 0 answers, nothing to learn"):
+    with pytest.raises(DataError, match="no judgement with a chosen candidate in 0 answers, nothing to learn"):
         run(people)
     assert people.questionnaire.maker.made == []
 
 
 def test_an_annotator_without_an_opinion(build) -> None:
-    with pytest.raises(DataError, match=f"no judgement with a winner in {QUESTIONS} answers"):
+    with pytest.raises(DataError, match=f"no judgement with a chosen candidate in {QUESTIONS} answers"):
         run(build(OracleAnnotator(abstain=1.0)))
 
 

@@ -91,20 +91,20 @@ def test_picture_of_the_image_with_most_judged_regions(judged, drawn, tmp_path, 
     assert "drew 2 judged regions of many.png" in caplog.text
 
 
-def test_winners_are_put_together_where_they_won(judged, monkeypatch, tmp_path):
+def test_chosen_are_put_together_where_they_won(judged, monkeypatch, tmp_path):
     painted = []
     monkeypatch.setattr(module, "overlay", lambda image, mask, truth: painted.append(mask) or np.zeros((Y, X, 3)))
     rows, _ = judged
     made = module.read_candidates(rows[1][K.CANDIDATES_FILE])
     nothing = np.zeros((X, Y), bool)
     module.judgement_figure(np.zeros((X, Y)), made, rows[1][K.JUDGEMENTS], nothing, None)
-    winners, before, after = painted
+    chosen, before, after = painted
     np.testing.assert_array_equal(before, made.masks[0])
     np.testing.assert_array_equal(after, nothing)
     # Region 2 of the grid is the upper right: candidate 1 fills it. Elsewhere the mask is the one before.
     expected = made.masks[0].copy()
     expected[32:, :16] = True
-    np.testing.assert_array_equal(winners, expected)
+    np.testing.assert_array_equal(chosen, expected)
 
 
 def test_boxes_and_outlines_lie_where_their_regions_are(judged):

@@ -101,7 +101,8 @@ def test_people_judge_and_a_network_learns(opened, domain_pair, source_weights, 
     }
     done = call(command("run", "training", *flags(PREFER, **settings)), timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "6 questions answered, 4 with a winner" in done.stdout and "15 s of the annotator's time" in done.stdout
+    assert "6 questions answered, 4 with a chosen candidate" in done.stdout
+    assert "15 s of the annotator's time" in done.stdout
     start, end = (torch.load(path, weights_only=True) for path in (source_weights, tmp_path / "model.pt"))
     assert start.keys() == end.keys() and any(not torch.equal(start[name], end[name]) for name in start)
     assert (work / "pictures" / "judgements.png").is_file()

@@ -119,7 +119,7 @@ def test_answers_of_people_are_used_once_there_are_any(settings, tmp_path, caplo
     caplog.set_level(logging.INFO)
     run_here(PREFER, **{**settings, "annotator": "auto"})
     assert "judgements come from: people" in caplog.text
-    assert "2 questions answered, 1 with a winner, on 1 images; 3 s of the annotator's time" in caplog.text
+    assert "2 questions answered, 1 with a chosen candidate, on 1 images; 3 s of the annotator's time" in caplog.text
     assert len(history(tmp_path)) == before
 
 
@@ -231,7 +231,7 @@ def test_people_who_have_not_answered(fails, tmp_path):
     with JudgementStore(tmp_path / "empty.sqlite"):
         pass
     text = fails(annotator="people", store=str(tmp_path / "empty.sqlite"))
-    assert "empty.sqlite: no judgement with a winner in 0 answers, nothing to learn" in text
+    assert "empty.sqlite: no judgement with a chosen candidate in 0 answers, nothing to learn" in text
 
 
 @pytest.mark.slow

@@ -13,8 +13,8 @@ POLICY = torch.tensor([[[[0.3, 1.2, -0.7, -2.0]], [[0.1, 0.2, 0.3, 0.4]]]])
 REFERENCE = torch.tensor([[[[0.1, -0.4, -0.5, 0.6]], [[0.1, 0.2, 0.3, 0.6]]]])
 
 
-def losses(winners: list[int], policy: torch.Tensor = POLICY) -> dict[str, torch.Tensor]:
-    return anchor_losses(policy, REFERENCE, CANDIDATES, torch.tensor([winners]), REGIONS)
+def losses(chosen: list[int], policy: torch.Tensor = POLICY) -> dict[str, torch.Tensor]:
+    return anchor_losses(policy, REFERENCE, CANDIDATES, torch.tensor([chosen]), REGIONS)
 
 
 def test_only_the_disputed_pixels_of_judged_regions_learn_the_mask_that_was_picked() -> None:

@@ -48,7 +48,7 @@ def test_judgements_are_put_together_by_image(items) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "winner"),
+    ("answers", "choice"),
     [
         ([1, 1, 0], 1),
         ([0, 2, 2, 1], 2),
@@ -61,9 +61,9 @@ def test_judgements_are_put_together_by_image(items) -> None:
         (["skip", "skip", 1], 1),
     ],
 )
-def test_most_annotators_are_right(items, answers, winner) -> None:
+def test_most_annotators_are_right(items, answers, choice) -> None:
     found = judged_items(votes(question(items[0]), *answers), items)
-    assert [item[K.JUDGEMENTS] for item in found] == ([] if winner is None else [[(REGIONS, 0, winner)]])
+    assert [item[K.JUDGEMENTS] for item in found] == ([] if choice is None else [[(REGIONS, 0, choice)]])
 
 
 def test_most_frequent() -> None:

@@ -76,18 +76,18 @@ export class Training {
   draw() {
     const { status } = this;
     if (!status) return;
-    const { state, questions, answered, winners } = status;
+    const { state, questions, answered, chosen } = status;
     const share = questions ? Math.round((100 * answered) / questions) : 0;
     element("given").textContent =
-      `${answered} of ${questions} questions answered (${share} %), ${winners} with a best candidate.` +
-      (winners ? "" : " Vote first: there is nothing to learn from yet.");
+      `${answered} of ${questions} questions answered (${share} %), ${chosen} with a best candidate.` +
+      (chosen ? "" : " Vote first: there is nothing to learn from yet.");
     for (const radio of methods()) {
       radio.checked = radio.value === this.chosen;
       const note = radio.value === status.advised ? `(suits the ${share} % answered)` : "";
       radio.parentElement.querySelector("em").textContent = note;
     }
     element("command").textContent = status.commands[this.chosen];
-    element("train").disabled = state === "running" || !winners;
+    element("train").disabled = state === "running" || !chosen;
     element("train").textContent = FINISHED.includes(state) ? "Train again" : "Train";
     element("stop").hidden = state !== "running";
     this.drawState();
@@ -151,7 +151,7 @@ function clock(seconds) {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")} min`;
 }
 
-// How often the winner is ahead, epoch by epoch.
+// How often the chosen candidate is ahead, epoch by epoch.
 function plot(canvas, { history, epochs }) {
   const pen = canvas.getContext("2d");
   const style = getComputedStyle(canvas);
@@ -164,7 +164,7 @@ function plot(canvas, { history, epochs }) {
   pen.strokeStyle = style.getPropertyValue("color");
   pen.globalAlpha = 0.7;
   pen.textAlign = "left";
-  pen.fillText("winner ahead (share of comparisons)", left, 20);
+  pen.fillText("chosen candidate ahead (share of comparisons)", left, 20);
   pen.textAlign = "right";
   for (const value of [0, 0.5, 1]) {
     pen.fillText(`${100 * value} %`, left - 8, y(value) + 7);
