@@ -11,9 +11,9 @@ from ignite.engine import Engine, Events
 
 
 class EpochAverages(ABC):
-    """Ignite handler that averages what a subclass reads of each iteration; absent is what was never counted.
+    """Average per-iteration statistics over an epoch. A metric whose count is 0 is not written.
 
-    Place it before the loggers.
+    An Ignite handler. Place it before the loggers.
     """
 
     def __init__(self) -> None:

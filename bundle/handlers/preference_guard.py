@@ -13,11 +13,11 @@ from torch import nn
 class PreferenceGuard:
     """Stop when ``rewards/accuracies`` is no lower than in the first epoch while the anchor's loss is above a limit.
 
-    A policy that moves everywhere can satisfy its judges and still lose what was right before: the known collapse of
-    preference learning. On stopping the weights of the last good epoch are restored, and the run ends as if it were
-    complete. An accuracy or anchor that is NaN counts as collapse. Place it behind :class:`PreferenceStatistics`, and
-    before :class:`Resume` and :class:`SaveWeights`, which shall not write what it restores from. It is part of what
-    :class:`Resume` keeps.
+    A policy that changes everywhere can agree with the judgements and still lose what was right before: the known
+    collapse of preference learning. On stopping the weights of the last good epoch are restored, and the run ends as if
+    it were complete. An accuracy or anchor that is NaN counts as collapse. Place it behind
+    :class:`PreferenceStatistics`, and before :class:`Resume` and :class:`SaveWeights`, so that they save the restored
+    weights and not the collapsed ones. :class:`Resume` keeps its state.
 
     Args:
         networks: whose weights are kept and restored, by name: the policy and its teacher.

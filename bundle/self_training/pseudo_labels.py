@@ -1,4 +1,4 @@
-"""Pseudo labels: what of a teacher's prediction to believe, given a few clicks."""
+"""Pseudo labels: weighted targets from a teacher's prediction and a few clicks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import nn
 from torch.nn import functional as F
 
 CLICK_MEMORY = 128
-"""How many of the latest clicks tell the threshold of estimated points."""
+"""Number of latest clicks from which the threshold of estimated points is computed."""
 
 LOWEST_RANK = 0.6
 RANK_OF_DENSITY = 0.3
-"""An estimated click ranks from 0.6 to 0.9, higher where the density is: behind every given click, which has 1."""
+"""An estimated click ranks from 0.6 to 0.9, growing with the density: behind every given click, which has 1."""
 
 
 def flood(seeds: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
@@ -28,7 +28,7 @@ def flood(seeds: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
     """
     inside = region.float()
     reached = (seeds & region).float()
-    for _ in range(region[0].numel()):  # each round but the last goes a pixel further along every path
+    for _ in range(region[0].numel()):  # each pass but the last grows by one pixel
         grown = F.max_pool2d(reached, 3, stride=1, padding=1) * inside
         if torch.equal(grown, reached):
             break
@@ -77,7 +77,7 @@ def highest_peaks(density: torch.Tensor, peaks: torch.Tensor, room: torch.Tensor
 
 
 def draw_density(clicks: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Gaussians of peak 1 at clicks, (B,1,H,W) to (B,1,H,W); where two meet the larger value stands nearly alone."""
+    """Draw Gaussians of peak 1 at clicks, (B,1,H,W) to (B,1,H,W); where two overlap they add up, clipped at 1."""
     reach = int(3 * sigma + 0.5)
     r = torch.arange(-reach, reach + 1, device=clicks.device, dtype=torch.float32)
     g = torch.exp(-r.square() / (2 * sigma * sigma))
@@ -86,7 +86,7 @@ def draw_density(clicks: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def rank_clicks(given: torch.Tensor, density: torch.Tensor) -> torch.Tensor:
-    """Say which clicks matter most where an image has more than the network takes.
+    """Rank clicks, for images that have more of them than the network takes.
 
     Args:
         given: (B,2,H,W) the clicks that a person made, 1 at each and 0 elsewhere.
@@ -134,13 +134,11 @@ class PseudoLabeler(nn.Module):
     Args:
         confidence: smallest max(p, 1-p) of an untrusted pixel that counts.
         low_threshold: smallest p of foreground connected to a click.
-        click_radius: radius in pixels of what a click proves by itself.
+        click_radius: radius in pixels of the disc around a foreground click that is foreground.
         peak_threshold: smallest density of an estimated point.
-        recall: share of the clicked instances that shall be found as estimated points. The clicks are a sample of all
-            instances, so the density that this share of them reaches is the threshold for the others, where it is
-            above ``peak_threshold`` (ours): clicks show how much stricter one may be. A lower threshold finds more
-            false instances than true ones.
-        peak_radius: half width of its non-maximum suppression, in pixels.
+        recall: share of the clicked instances that must be found as estimated points. The density that this share of
+            them reaches is the threshold for the others, if it is above ``peak_threshold`` (ours).
+        peak_radius: half width of the non-maximum suppression of points, in pixels.
         density_sigma: standard deviation in pixels of the Gaussian drawn at a given click.
 
     Raises:
@@ -180,7 +178,7 @@ class PseudoLabeler(nn.Module):
         self.click_scores = state["click_scores"]
 
     def estimate_clicks(self, density: torch.Tensor, given: torch.Tensor, max_points: int) -> torch.Tensor:
-        """Add the peaks of the teacher's density to the given clicks, save where a given click is near.
+        """Add the peaks of the teacher's density to the given clicks, except near a given click.
 
         Args:
             density: (B,1,H,W).
