@@ -1,4 +1,4 @@
-"""Averages over an epoch, in ``engine.state.metrics`` where loggers find them."""
+"""Averages of per-iteration statistics over an epoch, written to ``engine.state.metrics``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class EpochAverages(ABC):
 
     @abstractmethod
     def sums_of(self, state: Any) -> Mapping[str, tuple[float, float]]:
-        """For each name a sum over the iteration's batch, and the number of what was summed."""
+        """Return for each name the sum over the iteration's batch and the count."""
 
     def attach(self, engine: Engine) -> None:
         """Register on a trainer."""

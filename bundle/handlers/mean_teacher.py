@@ -17,7 +17,7 @@ class MeanTeacher:
 
     Args:
         teacher: changed in place, without gradient.
-        student: its wrapper for several devices, if any, is looked through.
+        student: may be wrapped for several devices.
         alpha: largest a, in [0, 1); 0.99 to 0.999.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Stop preference learning that wins its judgements by spoiling the rest of the mask."""
+"""Stops preference learning that agrees with its judgements but spoils the rest of the mask."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class PreferenceGuard:
         self.good: dict[str, dict[str, Any]] | None = None
 
     def state_dict(self) -> dict[str, float | None]:
-        """What a resumed run must know; the weights that it begins with are good."""
+        """State for a resumed run; the weights that it starts with count as good."""
         return {"first_accuracy": self.first_accuracy}
 
     def load_state_dict(self, state: Mapping[str, float | None]) -> None:
-        """Take up a run."""
+        """Restore the state of :meth:`state_dict`."""
         self.first_accuracy = state["first_accuracy"]
 
     def attach(self, engine: Engine) -> None:

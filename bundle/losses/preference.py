@@ -164,7 +164,7 @@ def chosen_of_pixels(chosen: torch.Tensor, regions: torch.Tensor) -> torch.Tenso
 
 
 def chosen_mask(masks: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-    """Put the chosen candidates of all regions together.
+    """Compose one mask of the chosen candidates of all regions.
 
     Args:
         masks: (B,K,H,W) candidates.
