@@ -63,8 +63,10 @@ def tube(scene: Scene, points: Points, radii: Points, wobble: float = 0.0, margi
     forward = np.einsum("hwc,hwc->hw", offset, direction)
     across = offset[..., 0] * direction[..., 1] - offset[..., 1] * direction[..., 0]
     # Between two points the distance is that to the line, beyond the ends that to the end.
-    between = np.clip(np.abs(forward) - pixel, 0, None)
-    depth = radii[nearest] - np.hypot(across, between)
+    beyond = np.where(nearest == 0, -forward, 0) + np.where(nearest == len(points) - 1, forward, 0)
+    if len(points) == 1:
+        beyond = np.abs(forward)
+    depth = radii[nearest] - np.hypot(across, np.maximum(beyond, np.abs(forward) - pixel).clip(0))
     if wobble > 0:
         depth = depth + wobble * radii.mean() * scene.noise(0.7 * float(radii.mean()), depth.shape)
     return Body(

@@ -16,6 +16,9 @@ PLAIN, DARK, EMPTY, VESSEL, FIBRIL = range(5)
 NEIGHBOURS = 6
 MOST_CELLS = 2500
 
+FAR = 1e5
+"""Distance in nm where there is nothing near."""
+
 
 @dataclass(frozen=True)
 class Cells:
@@ -72,10 +75,15 @@ def paint_cells(scene: Scene, style: CellStyle, slant: float) -> Cells:
     _paint_membranes(scene, cells, style, sheathed)
     _paint_vessels(scene, cells, style)
     free = cells.of_kind(PLAIN, DARK) & (depth > style.membrane_width + style.myelin_thickness * sheathed[owner])
-    scene.room = (distance_transform_edt(np.pad(free, 1, mode="edge"))[1:-1, 1:-1] * scene.pixel_size).astype(
-        np.float32
-    )
+    scene.room = _distance_to_other(free, scene.pixel_size)
     return cells
+
+
+def _distance_to_other(free: NDArray[np.bool_], pixel_size: float) -> Field:
+    """Distance in nm to the next pixel that is not free. Beyond the image it goes on as at the edge."""
+    if free.all():
+        return np.full(free.shape, FAR, np.float32)
+    return (distance_transform_edt(free) * pixel_size).astype(np.float32)
 
 
 def _frame(scene: Scene, style: CellStyle) -> tuple[Field, Field, Field]:
@@ -134,7 +142,7 @@ def _diagram(
     # The bent frame stretches distances: the slope of the distance to a bisector is its normal times the derivatives.
     slope = np.hypot(*(np.einsum("hwkf,fhw->hwk", normal, stretch[:, axis_]) for axis_ in range(2)))
     distance = (power[..., 1:] - power[..., :1]) / (2 * apart * np.maximum(slope, 0.3))
-    distance = np.where(cell[..., 1:] == cell[..., :1], np.float32(1e5), distance)
+    distance = np.where(cell[..., 1:] == cell[..., :1], np.float32(FAR), distance)
     nearest = distance.min(axis=-1)
     soft = max(style.rounding, 1.0)
     crowd = np.exp(-(distance - nearest[..., None]) / soft).sum(axis=-1)

@@ -17,6 +17,9 @@ NARROWEST = 70.0
 TURNS = (0.0, 0.35, -0.35, 0.7, -0.7)
 """Turns in radians that a middle line tries in order to stay in its cell."""
 
+FULLEST = 0.5
+"""Largest share of the room for organelles that mitochondria take."""
+
 TRIES = 8
 """Places to look at before a mitochondrion is made narrower than drawn."""
 
@@ -36,7 +39,7 @@ def paint_mitochondria(scene: Scene, cells: Cells, style: MitochondrionStyle) ->
     """
     rng = scene.rng
     pixels, chances = _starts(scene, cells, style)
-    wanted, covered, last = style.share * scene.instances.size, 0, None
+    wanted, covered, last = min(style.share * scene.instances.size, FULLEST * len(pixels)), 0, None
     for _ in range(MOST_ATTEMPTS if len(pixels) else 0):
         if covered >= wanted:
             break
@@ -61,8 +64,11 @@ def paint_mitochondria(scene: Scene, cells: Cells, style: MitochondrionStyle) ->
 def _starts(scene: Scene, cells: Cells, style: MitochondrionStyle) -> tuple[NDArray[np.int64], Field]:
     """Pixels where a mitochondrion may begin, and running sums of their chances: rich cells have more, some none."""
     pixels = np.flatnonzero(scene.room > NARROWEST + style.clearance)
-    wealth = np.exp(scene.rng.standard_normal(len(cells.kind))) * (scene.rng.random(len(cells.kind)) < 0.8)
-    chances = np.cumsum(wealth[cells.owner.ravel()[pixels]] + 1e-6)
+    owners = cells.owner.ravel()[pixels]
+    share = np.bincount(owners, minlength=len(cells.kind)) / max(len(pixels), 1)
+    has_some = scene.rng.random(len(cells.kind)) < np.maximum(0.8, 4 * share)
+    wealth = np.exp(scene.rng.standard_normal(len(cells.kind))) * has_some
+    chances = np.cumsum(wealth[owners] + 1e-6)
     return pixels, chances.astype(np.float32)
 
 

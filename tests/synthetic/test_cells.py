@@ -17,7 +17,7 @@ def paint(pixel_size=20.0, seed=0, shape=SHAPE, slant=0.0, **changes):
 
 @pytest.mark.parametrize("size", [400.0, 900.0])
 def test_cells_have_the_size_that_is_asked_for(size):
-    scene, cells = paint(size=size, shape=(300, 300))
+    _, cells = paint(size=size, shape=(300, 300))
     areas = np.bincount(cells.owner.ravel()) * 0.02**2
     assert np.median(areas[areas > 0]) == pytest.approx(np.pi * (size / 2000) ** 2, rel=0.35)
 

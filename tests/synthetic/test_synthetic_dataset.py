@@ -78,7 +78,7 @@ def test_other_code_has_other_files(tmp_path, monkeypatch):
 
 
 def test_several_processes_may_ask_at_once(tmp_path):
-    with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(3, mp_context=get_context("fork")) as pool:
         found = list(pool.map(read_all, [tmp_path / "shared"] * 3))
     assert found[0] == found[1] == found[2]
     make(tmp_path / "alone").render_all()
