@@ -62,15 +62,16 @@ def paint_cells(scene: Scene, style: CellStyle, slant: float) -> Cells:
     scene.slant = (slant * steep).astype(np.float32)
     across, axis, stretch = _frame(scene, style)
     centres, radii = _sites(scene, style, across, axis)
-    owner, distance = _diagram(centres, radii, across, axis, stretch, style, rng)
+    owner, other, distance = _diagram(centres, radii, across, axis, stretch, style, rng)
     half_gap = 0.5 * style.gap + style.bulge * np.maximum(scene.noise(0.7 * length) - 0.5, 0)
     depth = (distance - half_gap + style.ruffle * 0.3 * scene.noise(60.0)).astype(np.float32)
     kind = _kinds(style, centres, radii, rng)
     spread = style.level_spread * rng.standard_normal(len(kind))
     level = np.where(kind == DARK, style.dark_level, style.level) + spread
-    level[np.isin(kind, (EMPTY, VESSEL))] = style.empty_level
+    level[kind == EMPTY] = style.empty_level
+    level[kind == VESSEL] = style.empty_level + 0.5 * spread[kind == VESSEL]
     cells = Cells(owner, depth, kind, level.astype(np.float32), axis, across)
-    _paint_inside(scene, cells, style)
+    _paint_inside(scene, cells, other, style)
     sheathed = _paint_sheaths(scene, cells, style, radii)
     _paint_membranes(scene, cells, style, sheathed)
     _paint_vessels(scene, cells, style)
@@ -126,8 +127,8 @@ def _sites(scene: Scene, style: CellStyle, across: Field, axis: Field) -> tuple[
 
 def _diagram(
     centres: Field, radii: Field, across: Field, axis: Field, stretch: Field, style: CellStyle, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], Field]:
-    """The cell of each pixel, and its distance in nm to the next cell, corners rounded."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Field]:
+    """The cell of each pixel, the cell next to it, and the distance in nm to that, corners rounded."""
     weight = radii**2
     lifted = np.column_stack([centres, np.sqrt(weight.max() - weight)])
     query = np.stack([across, axis, np.zeros_like(axis)], axis=-1)
@@ -144,9 +145,10 @@ def _diagram(
     distance = (power[..., 1:] - power[..., :1]) / (2 * apart * np.maximum(slope, 0.3))
     distance = np.where(cell[..., 1:] == cell[..., :1], np.float32(FAR), distance)
     nearest = distance.min(axis=-1)
+    other = np.take_along_axis(cell[..., 1:], distance.argmin(axis=-1)[..., None], axis=-1)[..., 0]
     soft = max(style.rounding, 1.0)
     crowd = np.exp(-(distance - nearest[..., None]) / soft).sum(axis=-1)
-    return cell[..., 0], (nearest - soft * np.log(crowd)).astype(np.float32)
+    return cell[..., 0], other, (nearest - soft * np.log(crowd)).astype(np.float32)
 
 
 def _joined(centres: Field, merging: float, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -179,12 +181,13 @@ def _kinds(style: CellStyle, centres: Field, radii: Field, rng: np.random.Genera
     return kind
 
 
-def _paint_inside(scene: Scene, cells: Cells, style: CellStyle) -> None:
+def _paint_inside(scene: Scene, cells: Cells, other: NDArray[np.int64], style: CellStyle) -> None:
     between = style.gap_level + 0.04 * scene.noise(40.0)
     inside = cells.level[cells.owner]
-    empty = np.isin(cells.kind, (EMPTY, VESSEL))[cells.owner]
-    # Where resin meets resin there is no gap.
-    between = np.where(empty, inside, between)
+    bare = cells.kind == EMPTY
+    empty = bare[cells.owner]
+    # Resin reaches up to the membranes of the cells beside it.
+    between = np.where(empty | bare[other], style.empty_level, between)
     scene.canvas[:] = between + scene.cover(cells.depth) * (inside - between)
     scene.note("resin", empty)
     scene.note("gap", ~empty & (cells.depth < 0))
@@ -196,14 +199,15 @@ def _paint_inside(scene: Scene, cells: Cells, style: CellStyle) -> None:
 def _paint_fibrils(scene: Scene, cells: Cells, style: CellStyle, fibril: NDArray[np.bool_]) -> None:
     """Bands of a sarcomere across the fibre, and filaments along it."""
     period = scene.rng.uniform(1600, 2600)
+    stain = max(style.level - style.membrane_level, 0.15)
     true_axis = cells.axis * np.sqrt(style.elongation)
     phase = np.abs((true_axis / period + 0.03 * scene.noise(300.0)) % 1 - 0.5) * period
-    band = -0.14 * scene.cover(0.28 * period - phase, 60.0)
-    disc = -0.3 * scene.line(phase - 0.5 * period, 70.0)
-    wide = 0.06 * scene.line(phase, 120.0)
+    band = -0.3 * stain * scene.cover(0.28 * period - phase, 60.0)
+    disc = -0.8 * stain * scene.line(phase - 0.5 * period, 70.0)
+    wide = 0.12 * stain * scene.line(phase, 120.0)
     streaks = cells.across / np.sqrt(style.elongation) / 60.0 + 0.6 * scene.noise(150.0)
-    fine = 0.05 * scene.resolved(60.0) * np.sin(2 * np.pi * streaks)
-    texture = 0.05 * scene.noise(12.0)
+    fine = 0.12 * stain * scene.resolved(60.0) * np.sin(2 * np.pi * streaks)
+    texture = 0.1 * stain * scene.noise(12.0)
     scene.canvas += fibril * (band + disc + wide + fine + texture).astype(np.float32)
     scene.note("fibril", fibril)
 

@@ -72,11 +72,15 @@ def _cells(draw: _Draw, tissue: str) -> CellStyle:
     level = draw.even(0.52, 0.85)
     membrane = max(level - draw.even(0.22, 0.68), 0.03)
     if tissue == "muscle":
-        membrane = level - draw.even(0.08, 0.3)
+        membrane = max(level - draw.even(0.15, 0.5), 0.03)
     open_tissue = tissue == "culture" or draw.chance(0.08)
     stain = level - membrane
+    empty = float(np.clip(level + draw.even(0.03, 0.3), 0, 0.98))
     if open_tissue:
-        gap, between = draw.even(0.03, 0.25) * min(size, 1000), level + draw.even(-0.35, 0.2)
+        gap, between = (
+            draw.even(0.03, 0.25) * min(size, 1000),
+            empty if draw.chance(0.7) else level + draw.even(-0.3, 0.2),
+        )
     else:
         gap, between = (
             draw.scale(5, 28),
@@ -101,7 +105,7 @@ def _cells(draw: _Draw, tissue: str) -> CellStyle:
         dark_share=draw.some(0.5, 0.03, 0.3),
         dark_level=level - draw.even(0.08, 0.35),
         empty_share=draw.even(0.2, 0.55) if open_tissue else draw.some(0.06, 0.05, 0.3),
-        empty_level=float(np.clip(level + draw.even(0.03, 0.3), 0, 0.98)),
+        empty_level=empty,
         vessel_share=draw.some(0.25, 0.2, 0.7),
         fibril_share=draw.even(0.45, 0.8) if tissue == "muscle" else 0.0,
         myelin_share=draw.some(0.35, 0.03, 0.3) if tissue == "neuropil" else draw.some(0.05, 0.05, 0.2),
