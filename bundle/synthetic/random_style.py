@@ -63,14 +63,14 @@ class _Draw:
 
 def _cells(draw: _Draw, tissue: str) -> CellStyle:
     size = {
-        "neuropil": draw.scale(220, 1000),
+        "neuropil": draw.scale(200, 900),
         "cell bodies": draw.scale(1500, 5000),
         "epithelium": draw.scale(5000, 14000),
         "muscle": draw.scale(500, 1500),
         "culture": draw.scale(900, 5000),
     }[tissue]
     level = draw.even(0.52, 0.85)
-    membrane = max(level - draw.even(0.22, 0.68), 0.03)
+    membrane = max(level - draw.even(0.25, 0.7), 0.03)
     if tissue == "muscle":
         membrane = max(level - draw.even(0.15, 0.5), 0.03)
     open_tissue = tissue == "culture" or draw.chance(0.08)
@@ -83,7 +83,7 @@ def _cells(draw: _Draw, tissue: str) -> CellStyle:
         )
     else:
         gap, between = (
-            draw.scale(5, 28),
+            draw.scale(5, min(28, 0.07 * size)),
             level + (draw.even(-1.0, -0.2) * stain if draw.chance(0.65) else draw.even(0, 0.15)),
         )
     return CellStyle(
@@ -94,15 +94,15 @@ def _cells(draw: _Draw, tissue: str) -> CellStyle:
         curl=draw.even(0.02, 0.08) if tissue == "muscle" else draw.even(0.1, 0.35),
         ruffle=draw.even(3, 30),
         merging=draw.even(0.0, 0.4),
-        rounding=draw.scale(5, 60),
+        rounding=draw.scale(3, min(60, 0.06 * size)),
         gap=gap,
-        bulge=draw.even(0.1, 0.4) * min(size, 1200) if open_tissue else draw.some(0.5, 5, min(110, 0.2 * size)),
+        bulge=draw.even(0.1, 0.4) * min(size, 1200) if open_tissue else draw.some(0.5, 2, min(110, 0.1 * size)),
         gap_level=float(np.clip(between, 0.1, 0.98)),
         membrane_width=draw.even(8, 20),
         membrane_level=membrane,
         level=level,
-        level_spread=draw.even(0.005, 0.06),
-        dark_share=draw.some(0.5, 0.03, 0.3),
+        level_spread=draw.even(0.005, 0.035 if tissue == "neuropil" else 0.06),
+        dark_share=draw.some(0.45, 0.03, 0.25),
         dark_level=level - draw.even(0.08, 0.35),
         empty_share=draw.even(0.2, 0.55) if open_tissue else draw.some(0.06, 0.05, 0.3),
         empty_level=empty,
@@ -128,7 +128,7 @@ def _cytoplasm(draw: _Draw, tissue: str, cells: CellStyle) -> CytoplasmStyle:
         ribosome_length=draw.scale(8, 24),
         filaments=draw.some(0.5, 0.05, 0.2),
         filament_period=draw.scale(45, 160),
-        reticulum=draw.some(0.8, 0.05, 0.45),
+        reticulum=draw.some(0.85, 0.1, 0.6),
         reticulum_width=draw.even(28, 80),
         rough_share=draw.some(0.6, 0.08, 0.5) if gland else draw.some(0.1, 0.03, 0.1),
         rough_period=draw.scale(80, 260),
@@ -166,7 +166,7 @@ def _mitochondria(draw: _Draw, tissue: str, cells: CellStyle) -> MitochondrionSt
         level=level,
         level_spread=draw.even(0.01, 0.06),
         texture=draw.even(0.01, 0.07),
-        wall_level=max(min(cells.membrane_level + draw.even(-0.05, 0.4) * stain, level - 0.03), 0.03),
+        wall_level=max(min(cells.membrane_level + draw.even(-0.1, 0.25) * stain, level - 0.04), 0.03),
         wall_width=draw.even(8, 18),
         wall_gap=draw.even(6, 16),
         cristae_level=-draw.even(0.1, 0.35) if dark_cristae else draw.even(0.08, 0.35),
@@ -188,7 +188,7 @@ def _organelles(draw: _Draw, tissue: str, cells: CellStyle) -> OrganelleStyle:
         lipid_droplets=full * draw.some(0.3, 1, 12),
         peroxisomes=full * draw.some(0.5, 1, 12),
         dense_cores=draw.some(0.6, 3, 50),
-        vacuoles=draw.some(0.8, 5, 120),
+        vacuoles=draw.some(0.85, 10, 150),
         whorls=draw.some(0.5, 1, 8),
         golgi=full * draw.some(0.5, 1, 8),
         size=draw.scale(200, 600),
