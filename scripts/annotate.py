@@ -32,10 +32,10 @@ from bundle.atomic import make_folder
 from bundle.config_text import config_text
 from bundle.data.domain_folder import read_datalist
 from bundle.errors import DataError
-from bundle.handlers.weights import load_matching
+from bundle.handlers.model_overlay import overlays_of
+from bundle.handlers.weights import load_weights
 from bundle.preferences.store.judgement_store import JudgementStore
 from bundle.preflight import explain
-from bundle.state_files import read_state
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     add("--data", type=Path, required=True, help="domain folder")
     add("--split", default="training", help="of the domain (default: training)")
     add("--checkpoint", type=Path, default=ROOT / "models" / "adapted.pt", help="default: models/adapted.pt")
-    add("--config", type=Path, nargs="*", default=[], help="overlays on configs/inference.json and configs/train.json")
+    add("--config", type=Path, nargs="*", default=[], help="further overlays; the one beside the checkpoint is added")
     add("--points", default="points.json", help="points file in the domain folder (default: points.json)")
     work = ROOT / "runs" / "prefer"
     add("--store", type=Path, default=work / "preferences.sqlite", help="default: runs/prefer/preferences.sqlite")
@@ -75,10 +75,11 @@ def open_click_service(options: argparse.Namespace, store: JudgementStore) -> Cl
     if not options.checkpoint.is_file():
         raise FileNotFoundError(f"{options.checkpoint}: no such checkpoint; train one first, or name another")
     config = ConfigParser()
-    config.read_config([str(ROOT / "configs" / "inference.json"), *map(str, options.config)])
+    config.read_config([str(ROOT / "configs" / "inference.json"), *map(str, overlays(options))])
     config["bundle_root"] = config_text(ROOT)
     network = config.get_parsed_content("network_def").to(config.get_parsed_content("device"))
-    load_matching(network, read_state(options.checkpoint), str(options.checkpoint))
+    settings = config.get_parsed_content("model_settings")
+    load_weights(network, options.checkpoint, settings)
     preprocessing = config.get_parsed_content("preprocessing")
 
     def load(path: str) -> torch.Tensor:
@@ -94,7 +95,13 @@ def open_click_service(options: argparse.Namespace, store: JudgementStore) -> Cl
         network.eval(),
         config.get_parsed_content("inferer"),
         config.get_parsed_content("threshold"),
+        settings=settings,
     )
+
+
+def overlays(options: argparse.Namespace) -> list[Path]:
+    """What goes behind a configuration: the given files, and what the network needs, which lies beside its weights."""
+    return [path.absolute() for path in (*options.config, *overlays_of(options.checkpoint))]
 
 
 def training_of(options: argparse.Namespace, click_service: ClickService, store: JudgementStore) -> Training:
@@ -110,8 +117,7 @@ def training_of(options: argparse.Namespace, click_service: ClickService, store:
     pixel_size = read_datalist(options.data)["pixel_size"]
     if pixel_size is not None:
         settings["pixel_size"] = f"{pixel_size:g}"  # 20, not 20.0, fits overlays that have a whole number as well
-    overlays = [path.absolute() for path in options.config]
-    return Training(ROOT, overlays, settings, click_service.points, store, click_service.offer)
+    return Training(ROOT, overlays(options), settings, click_service.points, store, click_service.offer)
 
 
 def check_token(token: str) -> str:

@@ -11,14 +11,12 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from torch import nn
 
-from bundle.handlers.run_settings import differences, flat
+from bundle.handlers.run_settings import differences, flat, told
 from bundle.handlers.weights import AGAIN, load_matching
 from bundle.state_files import first_spoilt, read_state, write_state
 
 STATE_FILE = "training_state.pt"
 POSITION = ("epoch", "iteration", "epoch_length")
-SHOWN = 4
-"""Differences of settings that a message tells."""
 
 
 class Resume:
@@ -116,10 +114,9 @@ class Resume:
             return
         found = differences(saved, self.settings)
         if found:
-            more = f"; and {len(found) - SHOWN} further differences" if len(found) > SHOWN else ""
             raise ValueError(
-                f"{self.path}: its run had {'; '.join(found[:SHOWN])}{more}. Resume with the same settings, or start "
-                "anew, best in another work_dir"
+                f"{self.path}: its run had {told(found)}. Resume with the same settings, or start anew, best in "
+                "another work_dir"
             )
 
     def _check(self, position: dict[str, int], engine: Engine) -> None:
