@@ -96,9 +96,7 @@ def check_overlay(checkpoint: Path, state: Mapping[str, torch.Tensor], settings:
     """
     path = overlay_path(checkpoint)
     if not path.exists():
-        logger.warning(
-            f"{checkpoint}: there is no {path.name} beside it; see to it that the settings are its training's"
-        )
+        logger.warning(f"{checkpoint}: has no overlay {path.name} beside it, so its settings are not compared")
         return
     overlay = read_overlay(path)
     if overlay.pop(PROVENANCE)["weights"] != state_sha256(state):
