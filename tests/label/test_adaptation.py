@@ -1,5 +1,6 @@
 """The training of MONAI Label, as far as it needs no server."""
 
+import json
 import sys
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ import torch
 from bundle.data.points import Clicks
 from bundle.errors import DataError
 from tests.integration.commands import ROOT
-from tests.label.served import write_studies
+from tests.label.served import MODEL, write_studies
 
 ODD = ["a::b", "$__import__('os').abort()", "@##x", "%y", "@source#data"]
 
@@ -31,7 +32,7 @@ def app(monkeypatch):
 @pytest.fixture
 def task(app, bundle_files, tmp_path):
     checkpoint, overlay = bundle_files
-    files = [str(ROOT / "configs" / "train.json"), str(overlay)]
+    files = [str(ROOT / "configs" / "train.json"), str(overlay), str(checkpoint.with_suffix(".json"))]
     given = {str(tmp_path / "@#studies::" / f"{ODD[0]}.nrrd"): Clicks([[40, 20]], [1])}
     return app.adaptation.AdaptationTask(ROOT, files, [checkpoint], tmp_path / "@#out::" / "adapted.pt", lambda: given)
 
@@ -45,6 +46,9 @@ def test_names_of_files_are_no_configuration(task, tmp_path):
     store = SimpleNamespace(list_images=lambda: list(images), get_image_uri=images.get, datalist=lambda: [])
     assert task({"device": "cpu", "max_epochs": 1}, store)["clicked"] == 1
     assert torch.load(tmp_path / "@#out::" / "adapted.pt", weights_only=True)
+    written = json.loads((tmp_path / "@#out::" / "adapted.json").read_text())
+    assert written["max_points"] == MODEL["max_points"]
+    assert written["_provenance_"]["data_sets"]["target"]["name"] == r"\x40#studies::"
 
 
 def test_the_bundle_may_lie_in_an_odd_folder(app, bundle_files, tmp_path):

@@ -116,6 +116,7 @@ class AdaptationTask(TrainTask):
             "checkpoint": self.trained,
             "work_dir": self.trained.parent,
             "train#dataset#data": tuple(targets),
+            "provenance#folders#target": Path(images[0]).parent,
             "source#data": (*source, *labelled * repeats),
             "source#dataset#hash_as_key": True,  # repeated items are cached once
         }
