@@ -50,7 +50,8 @@ JUDGED = "judged"
 """(B,1,H,W): 1 at pixels of judged regions where the candidates disagree."""
 
 JUDGEMENTS = "judgements"
-"""Of a dataset item: (regions, index, chosen) of each judged region (:mod:`bundle.preferences.questions.regions`)."""
+"""Of a dataset item: (region_split, region_index, chosen) of each judged region, see
+:mod:`bundle.preferences.questions.regions`."""
 
 CANDIDATES_FILE = "candidates_file"
 """Of a dataset item: path of its candidate masks."""

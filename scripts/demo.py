@@ -121,7 +121,7 @@ class Demo:
                 name=name,
                 data=raw,
                 pixel_size=self.pixel_sizes.get(name),
-                target_pixel_size=self.pixel_size,
+                output_pixel_size=self.pixel_size,
                 points_share=(0.15, 1.0),
                 seed=self.seed,
             )

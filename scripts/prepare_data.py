@@ -1,6 +1,6 @@
 """Turn folders of microscope images, and of masks if there are any, into a domain folder.
 
-python -m scripts.prepare_data --data scans/vnc --output data/vnc --pixel-size 4.6 --target-pixel-size 20
+python -m scripts.prepare_data --data scans/vnc --output data/vnc --pixel-size 4.6 --output-pixel-size 20
 """
 
 import argparse
@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         help="leave the masks out of the training split; clicks come from them still",
     )
     add("--pixel-size", type=float, metavar="NM", help="nm per pixel of the input (default: from the files)")
-    add("--target-pixel-size", type=float, metavar="NM", help="nm per pixel of the output (default: no resampling)")
+    add("--output-pixel-size", type=float, metavar="NM", help="nm per pixel of the output (default: no resampling)")
     add(
         "--validation-share",
         type=float,

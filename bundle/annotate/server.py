@@ -29,8 +29,8 @@ def create_app(click_service: ClickService, vote_service: VoteService, training:
 
     Args:
         click_service: images and clicks.
-        vote_service: questions and answers.
-        training: of a network on the answers; stopped with the server.
+        vote_service: questions and judgements.
+        training: of a network on the judgements; stopped with the server.
 
     Returns:
         ASGI application; put a :class:`bundle.annotate.request_guard.Gate` before it.

@@ -1,4 +1,4 @@
-"""A training on the answers, over HTTP."""
+"""A training on the judgements, over HTTP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def training_routes(training: Training, is_trained: Callable[[], bool]) -> APIRo
     """Routes below ``/api/training``.
 
     Args:
-        training: of a network on the answers.
+        training: of a network on the judgements.
         is_trained: whether the page can show masks of a trained network.
     """
     routes = APIRouter(prefix="/api/training")

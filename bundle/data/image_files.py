@@ -13,7 +13,7 @@ import numpy as np
 from monai.data import ITKReader, NibabelReader
 from numpy.typing import NDArray
 
-from bundle.data.image_headers import judged, open_regular
+from bundle.data.image_headers import checked, open_regular
 from bundle.errors import DataError
 
 SUFFIXES = (".png", ".tif", ".tiff", ".nrrd", ".mha", ".mhd", ".nii", ".nii.gz")
@@ -97,7 +97,7 @@ def opened(path: str | Path, reader: str | None = None) -> Iterator[ImageHeader]
     if not is_image(path):
         with open_regular(path):  # says first where it is no file at all
             raise DataError(f"{path}: not one of the image formats {', '.join(SUFFIXES)}")
-    with judged(path) as claim:
+    with checked(path) as claim:
         try:
             shape, spacing, channels = _nifti_header(path) if _is_nifti(path) else _itk_header(path)
             if prod(shape) > claim.samples:

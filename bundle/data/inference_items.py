@@ -10,7 +10,7 @@ from typing import Any
 
 from bundle.data.domain_folder import DATALIST, load_domain
 from bundle.data.image_files import SUFFIXES, read_section_header
-from bundle.data.input_files import find_sources
+from bundle.data.input_files import find_input_files
 from bundle.data.points import Clicks, check_inside, read_points
 from bundle.data.result_files import RESULTS, check_results, result_path
 from bundle.errors import DataError
@@ -76,7 +76,7 @@ def _image_items(path: Path, points: str | Path | None) -> list[dict[str, Any]]:
             f"{path}: no such file or folder; dataset_dir is an image ({', '.join(SUFFIXES)}), a folder of images, or "
             f"a domain folder with its {DATALIST}"
         )
-    images = [str(source.image) for source in find_sources([path])]
+    images = [str(file.image) for file in find_input_files([path])]
     clicks = {} if points is None else read_points(points, images).clicks
     found = [clicks.get(image, Clicks([], [])) for image in images]
     return [{IMAGE: image, POINTS: c.points, POINT_LABELS: c.labels} for image, c in zip(images, found, strict=True)]

@@ -26,7 +26,8 @@ class PreferenceTrainer(PartsTrainer):
     After an iteration ``state.preference`` is what :func:`bundle.losses.preference_statistics` says.
 
     Args:
-        reference: same architecture as ``network``; a handler copies it (:class:`bundle.handlers.ReferencePolicy`).
+        reference: same architecture as ``network``, which is the policy; a handler copies it
+            (:class:`bundle.handlers.ReferencePolicy`).
         kwargs: of :class:`PartsTrainer`; ``loss_function`` is a :class:`bundle.losses.PreferenceLoss`.
     """
 
@@ -38,10 +39,10 @@ class PreferenceTrainer(PartsTrainer):
         """Parts of the loss for a batch of judged crops."""
         image = drop_clicks(batch[K.IMAGE])
         with torch.no_grad():
-            before = self.reference(image).float()
-        pred = self.inferer(image, self.network).float()
+            reference = self.reference(image).float()
+        policy = self.inferer(image, self.network).float()
         loss = cast(PreferenceLoss, self.loss_function)
-        judged = (pred[:, :1], before[:, :1], batch[K.CANDIDATES], batch[K.CHOSEN], batch[K.REGIONS])
+        judged = (policy[:, :1], reference[:, :1], batch[K.CANDIDATES], batch[K.CHOSEN], batch[K.REGIONS])
         rewards = loss.rewards(*judged)
         self.state.preference = preference_statistics(loss, rewards, *judged)
-        return {"preference": loss.loss_of(rewards), **anchor_losses(pred, before, *judged[2:])}
+        return {"preference": loss.loss_of(rewards), **anchor_losses(policy, reference, *judged[2:])}

@@ -1,7 +1,7 @@
 from .evaluation_pictures import EvaluationPictures
 from .evaluation_table import EvaluationTable
-from .feedback import Feedback
 from .judgement_pictures import JudgementPictures
+from .judgement_rounds import JudgementRounds
 from .mean_teacher import MeanTeacher
 from .preference_guard import PreferenceGuard
 from .preference_statistics import PreferenceStatistics
@@ -16,8 +16,8 @@ from .work_dir_lock import WorkDirLock
 __all__ = [
     "EvaluationPictures",
     "EvaluationTable",
-    "Feedback",
     "JudgementPictures",
+    "JudgementRounds",
     "LoadWeights",
     "MeanTeacher",
     "PreferenceGuard",

@@ -112,7 +112,7 @@ def judgement_figure(
     Args:
         image: (X,Y).
         made: the candidates.
-        judgements: (regions, index, chosen) of each judged region.
+        judgements: (region_split, region_index, chosen) of each judged region.
         after: (X,Y) bool, the mask after training.
         truth: (X,Y) bool, or None.
 

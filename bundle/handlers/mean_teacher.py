@@ -12,8 +12,8 @@ class MeanTeacher:
 
     teacher <- a teacher + (1 - a) student, with a = min(1 - 1/(step + 1), alpha), step counted from 1. Buffers that are
     not floating point are copied. When training starts the teacher takes the student's weights; a resumed run keeps
-    the teacher of its checkpoint. Place it behind the handlers that load weights, and before :class:`Feedback`, whose
-    candidates the teacher makes.
+    the teacher of its checkpoint. Place it behind the handlers that load weights, and before
+    :class:`JudgementRounds`, whose candidates the teacher makes.
 
     Args:
         teacher: changed in place, without gradient.
@@ -24,7 +24,7 @@ class MeanTeacher:
         ValueError: when ``alpha`` is out of range.
     """
 
-    ahead_of = ("Feedback",)
+    ahead_of = ("JudgementRounds",)
 
     def __init__(self, teacher: nn.Module, student: nn.Module, alpha: float = 0.99) -> None:
         if not 0 <= alpha < 1:

@@ -13,7 +13,7 @@ from torch import nn
 class PreferenceGuard:
     """Stop when ``rewards/accuracies`` is no lower than in the first epoch while the anchor's loss is above a limit.
 
-    A policy that moves everywhere can satisfy its judges and still lose what was right before: the known collapse of
+    A policy that moves everywhere can please its annotators and still lose what was right before: the known collapse of
     preference learning. On stopping the weights of the last good epoch are restored, and the run ends as if it were
     complete. An accuracy or anchor that is NaN counts as collapse. Place it behind :class:`PreferenceStatistics`, and
     before :class:`Resume` and :class:`SaveWeights`, which shall not write what it restores from. It is part of what

@@ -9,8 +9,8 @@ from torch import nn
 class ReferencePolicy:
     """Copy the policy's weights into the reference when training starts, and again later if asked for.
 
-    Place it behind the handlers that load weights, and before :class:`Feedback`, where the reference makes candidates.
-    A resumed run keeps the reference of its checkpoint.
+    Place it behind the handlers that load weights, and before :class:`JudgementRounds`, where the
+    reference makes candidates. A resumed run keeps the reference of its checkpoint.
 
     Args:
         reference: changed in place, without gradient.
@@ -21,7 +21,7 @@ class ReferencePolicy:
         ValueError: when ``refresh_every`` is negative.
     """
 
-    ahead_of = ("Feedback",)
+    ahead_of = ("JudgementRounds",)
 
     def __init__(self, reference: nn.Module, policy: nn.Module, refresh_every: int = 0) -> None:
         if refresh_every < 0:

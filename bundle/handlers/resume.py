@@ -34,7 +34,7 @@ class Resume:
     finite; such a file is not written either.
 
     Place it behind :class:`LoadWeights`, whose weights it replaces, and before :class:`MeanTeacher`,
-    :class:`ReferencePolicy` and :class:`Feedback`, which do otherwise in a run that is not at its beginning.
+    :class:`ReferencePolicy` and :class:`JudgementRounds`, which do otherwise in a run that is not at its beginning.
 
     Args:
         work_dir: folder of the file, made when absent.
@@ -50,7 +50,7 @@ class Resume:
         DataError: on EPOCH_COMPLETED: what is to be written is not finite, or the disk is full.
     """
 
-    ahead_of = ("MeanTeacher", "ReferencePolicy", "Feedback")
+    ahead_of = ("MeanTeacher", "ReferencePolicy", "JudgementRounds")
 
     def __init__(
         self,

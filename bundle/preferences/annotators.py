@@ -23,8 +23,8 @@ ANNOTATORS = ("auto", "people", "oracle", "evolution")
 
 logger = logging.getLogger(__name__)
 
-Answer = int | Literal["tie", "skip"]
-"""Number of the best candidate, ``tie`` where two are equally good, ``skip`` for no answer."""
+Choice = int | Literal["tie", "skip"]
+"""Number of the chosen candidate, ``tie`` where two are equally good, ``skip`` for no judgement."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Annotator(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """Name in messages, and of a program in the store; those that may answer differently have different names."""
+        """Name in messages, and of a program in the store; those that may judge differently have different names."""
 
     @abstractmethod
     def judgements(self, store: JudgementStore, asked: Collection[Question]) -> list[Judgement]:
@@ -71,7 +71,7 @@ class Annotator(ABC):
 
 
 class PeopleAnnotator(Annotator):
-    """The people whose answers a store has, given before the training; all of them count. They cannot be asked."""
+    """The people whose judgements a store has, given before the training; all of them count. They cannot be asked."""
 
     @property
     def name(self) -> str:
@@ -79,40 +79,40 @@ class PeopleAnnotator(Annotator):
         return "people"
 
     def judgements(self, store: JudgementStore, asked: Collection[Question]) -> list[Judgement]:
-        """All answers of people."""
+        """All judgements of people."""
         return store.judgements(kind="person")
 
 
 class SimulatedAnnotator(Annotator):
-    """A program that answers when it is asked. Its name is ``kind:settings``.
+    """A program that judges when it is asked. Its name is ``kind:settings``.
 
     Attributes:
-        seconds: time that an answer would cost a person.
+        seconds: time that a judgement would cost a person.
     """
 
     seconds: float
 
     @abstractmethod
-    def judge(self, view: RegionView) -> Answer:
-        """Answer a question."""
+    def judge(self, view: RegionView) -> Choice:
+        """Judge a question."""
 
     def judgements(self, store: JudgementStore, asked: Collection[Question]) -> list[Judgement]:
-        """Its own answers to what it was asked: others may be of a larger budget."""
+        """Its own judgements of what it was asked: others may be of a larger budget."""
         ids = {question.id for question in asked}
         return [judgement for judgement in store.judgements(annotator=self.name) if judgement.question.id in ids]
 
 
 class OracleAnnotator(SimulatedAnnotator):
-    """Answer from the truth, with the faults of a person: the candidate of the highest regional Dice wins.
+    """Judge by the truth, with the faults of a person: the candidate of the highest regional Dice is chosen.
 
     Candidates that are the same in the region count as one, by the lowest of their numbers. Random numbers derive from
-    the seed and the question's key, so answers do not depend on the order of questions.
+    the seed and the question's key, so judgements do not depend on the order of questions.
 
     Args:
-        noise: probability of answering one of the other candidates instead, in [0,1].
-        tie_margin: answer ``tie`` where the best is ahead of the second best by less; at 0 the lower number wins.
-        abstain: probability of answering ``skip``, in [0,1].
-        seconds: time that an answer is said to take.
+        noise: probability of choosing one of the other candidates instead, in [0,1].
+        tie_margin: ``tie`` where the best is ahead of the second best by less; at 0 the lower number is chosen.
+        abstain: probability of ``skip``, in [0,1].
+        seconds: time that a judgement is said to take.
         seed: of the random numbers, from 0.
 
     Raises:
@@ -138,20 +138,20 @@ class OracleAnnotator(SimulatedAnnotator):
 
     @property
     def name(self) -> str:
-        """``oracle:noise=0.2``, followed by the other settings that change answers and are not 0."""
+        """``oracle:noise=0.2``, followed by the other settings that change judgements and are not 0."""
         others = {"tie_margin": self.tie_margin, "abstain": self.abstain}
         if self.noise or self.abstain:
             others["seed"] = self.seed
         return ",".join([f"oracle:noise={self.noise:g}"] + [f"{k}={v:g}" for k, v in others.items() if v])
 
-    def judge(self, view: RegionView) -> Answer:
-        """Answer a question.
+    def judge(self, view: RegionView) -> Choice:
+        """Judge a question.
 
         Args:
             view: with truth.
 
         Returns:
-            The answer; ``tie`` if all candidates are the same in the region.
+            The choice; ``tie`` if all candidates are the same in the region.
 
         Raises:
             ValueError: the truth is not known.
@@ -171,7 +171,7 @@ class OracleAnnotator(SimulatedAnnotator):
 
 
 class ContourAnnotator(SimulatedAnnotator):
-    """Unsupervised preference optimisation (UPO, arXiv 2602.19423): the edges of the image answer.
+    """Unsupervised preference optimisation (UPO, arXiv 2602.19423): the edges of the image judge.
 
     The model's own prediction, which is the first candidate, is evolved to the edges of the image, and the candidate
     of the highest regional Dice with the evolved mask wins. The truth is not looked at.
@@ -226,14 +226,14 @@ class ContourAnnotator(SimulatedAnnotator):
             self._latest = content, (evolved, near, majority(candidates))
         return self._latest[1]
 
-    def judge(self, view: RegionView) -> Answer:
-        """Answer a question.
+    def judge(self, view: RegionView) -> Choice:
+        """Judge a question.
 
         Args:
             view: may lack the truth.
 
         Returns:
-            The answer, never ``tie``.
+            The choice, never ``tie``.
         """
         evolved, near, vote = self.opinions(view.image, view.candidates)
         if not near[view.region].any():
@@ -255,7 +255,7 @@ def choose_annotator(
 
     Args:
         annotator: ``people``, ``oracle``, ``evolution``, or ``auto``: contours for ``upo``, else people if the store
-            has answers of theirs. Labels are read only where the oracle is named.
+            has judgements of theirs. Labels are read only where the oracle is named.
         method: ``lpo``, ``slpo``, ``upo`` or ``image_dpo``.
         store: file of the store.
         oracle: knows the labels.
@@ -271,18 +271,18 @@ def choose_annotator(
         if value not in known:
             raise ValueError(f"{name} is {value!r}, expected one of {', '.join(known)}")
     if annotator == "auto":
-        if method != "upo" and not answered_by_people(store):
+        if method != "upo" and not judged_by_people(store):
             raise ValueError(
-                f"annotator is 'auto', and nobody has answered in {store}; vote on the page (make annotate), or name "
-                "oracle (labels answer) or evolution (contours answer)"
+                f"annotator is 'auto', and nobody has judged in {store}; vote on the page (make annotate), or name "
+                "oracle (labels judge) or evolution (contours judge)"
             )
         annotator = "evolution" if method == "upo" else "people"
         logger.info("judgements come from: %s", annotator)
     return {"people": PeopleAnnotator(), "oracle": oracle, "evolution": evolution}[annotator]
 
 
-def answered_by_people(store: str | Path) -> bool:
-    """Whether a store exists and has answers of people."""
+def judged_by_people(store: str | Path) -> bool:
+    """Whether a store exists and has judgements of people."""
     if not Path(store).is_file():
         return False
     with JudgementStore(store, create=False) as judgements:

@@ -19,7 +19,7 @@ from bundle.preferences.questions.regions import split_regions
 class LoadJudgementsd(MapTransform):
     """Read the candidates of an item and draw its judgements.
 
-    Needs ``candidates_file`` and ``judgements``, a list of (regions, index, chosen). Adds ``candidates``
+    Needs ``candidates_file`` and ``judgements``, a list of (region_split, region_index, chosen). Adds ``candidates``
     (K,X,Y) float32; ``regions`` and ``chosen`` (1,X,Y) int32, both counted from 1 with 0 for none, so that padding
     with 0 means what it should; ``judged`` (1,X,Y) float32. Where fewer than ``max_candidates`` were made, copies of
     the chosen masks, which count as no rejected candidate, fill the number up.
@@ -61,16 +61,16 @@ def judgement_maps(masks: np.ndarray, judgements: list[tuple[str, int, int]]) ->
 
     Args:
         masks: candidates (K,X,Y) bool.
-        judgements: (regions, index, chosen) of each region, see
+        judgements: (region_split, region_index, chosen) of each region, see
             :mod:`bundle.preferences.questions.regions`. Where regions overlap the later one counts.
 
     Returns:
         Regions and chosen candidates, (X,Y) int32 counted from 1, 0 for none.
     """
-    splits = {regions: split_regions(regions, masks) for regions, _, _ in judgements}
+    splits = {region_split: split_regions(region_split, masks) for region_split, _, _ in judgements}
     numbers, chosen = np.zeros(masks.shape[1:], np.int32), np.zeros(masks.shape[1:], np.int32)
-    for number, (regions, index, choice) in enumerate(judgements, start=1):
-        inside = splits[regions] == index
+    for number, (region_split, region_index, choice) in enumerate(judgements, start=1):
+        inside = splits[region_split] == region_index
         numbers[inside], chosen[inside] = number, choice + 1
     return numbers, chosen
 

@@ -48,8 +48,8 @@ class SplitOutputd(MapTransform):
             out = d[key]
             if not torch.isfinite(out).all():
                 raise ValueError(
-                    f"the network's output for {_source(out, 'an image')} holds NaN or infinite values: look for NaN "
-                    "in the image, and try amp false"
+                    f"the network's output for {_input_file(out, 'an image')} holds NaN or infinite values: look for "
+                    "NaN in the image, and try amp false"
                 )
             d[K.DENSITY] = out[1:].float().clamp(0, 1)
             d[key] = (out[:1] > self.logit).byte()
@@ -80,10 +80,10 @@ class SaveOutputsd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> Mapping[Hashable, Any]:
         """Write, and return the item as it is."""
         for key in self.key_iterator(data):
-            source = _source(data[key])
-            picture = str(result_path(source, key, self.output_dir)).endswith(EIGHT_BIT)
+            file = _input_file(data[key])
+            picture = str(result_path(file, key, self.output_dir)).endswith(EIGHT_BIT)
             for result, section in self._sections(data, key, picture).items():
-                write_like(result_path(source, result, self.output_dir), section, source)
+                write_like(result_path(file, result, self.output_dir), section, file)
         return data
 
     @staticmethod
@@ -93,7 +93,8 @@ class SaveOutputsd(MapTransform):
         count, most = int(instances.max(initial=0)), np.iinfo(np.uint16).max
         if count > most:
             raise ValueError(
-                f"{_source(data[key])}: {count} instances, but the file can number {most}; raise min_size or threshold"
+                f"{_input_file(data[key])}: {count} instances, but the file can number {most}; "
+                "raise min_size or threshold"
             )
         return {
             "mask": (mask > 0).astype(np.uint8) * np.uint8(255 if picture else 1),
@@ -150,7 +151,7 @@ def _section(value: Any) -> NDArray:
     return array.reshape(array.shape[-2:])
 
 
-def _source(value: Any, default: str | None = None) -> str:
+def _input_file(value: Any, default: str | None = None) -> str:
     """The file that a MetaTensor comes from."""
     name = getattr(value, "meta", {}).get("filename_or_obj", default)
     if name is None:
