@@ -198,7 +198,7 @@ def _ids(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _is_argument(key: str, ids: Mapping[str, Any]) -> bool:
-    """A further argument of a component, which the component itself will judge."""
+    """A further argument of a component, which the component itself will check."""
     parent = ids.get(key.rpartition("#")[0])
     return isinstance(parent, Mapping) and "_target_" in parent
 

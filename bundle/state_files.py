@@ -137,7 +137,7 @@ def printable(text: object) -> str:
 
 
 def _first_strange(path: Path, names: Collection[str]) -> str | None:
-    """Judge a file by what its pickles are made of; raise ValueError where it is none of ``torch.save``'s."""
+    """Check a file by what its pickles are made of; raise ValueError where it is none of ``torch.save``'s."""
     with path.open("rb") as file:
         if file.read(4) == b"PK\x03\x04":  # how torch tells
             return _first_strange_in_zip(path, names)

@@ -81,7 +81,7 @@ def read_header(path: str | Path) -> ImageHeader:
 
 @contextmanager
 def opened(path: str | Path, reader: str | None = None) -> Iterator[ImageHeader]:
-    """Judge an image file, so that a library may read its pixels within the context.
+    """Check an image file, so that a library may read its pixels within the context.
 
     Args:
         path: as of `read_header`.

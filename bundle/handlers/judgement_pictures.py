@@ -39,14 +39,14 @@ class JudgementPictures:
     """Draw ``judgements.png`` when preference learning has completed: the image with most judged regions.
 
     Its panels: the image with its judged regions, the outlines of the candidates, the chosen ones together (where no
-    region was judged, the mask before), the mask before, which is candidate 0, and the mask after, which the network
+    region was judged, the mask before), the mask before, which is candidate 0, and the mask after, which the policy
     makes without clicks. With a label, masks are painted by what is right and wrong in them.
 
     Args:
         folder: where the picture goes; made if it does not exist.
         dataset: the training set; its ``data`` are the items of :func:`bundle.preferences.judged_items.judged_items`.
         images: whole images (3,X,Y), perhaps with ``label`` (1,X,Y); its ``data`` tells their paths.
-        network: whose mask is the one after, such as that of :class:`SaveWeights`.
+        policy: whose mask is the one after, such as that of :class:`SaveWeights`.
         inferer: sliding window.
         threshold: of its foreground probability, in (0,1).
     """
@@ -58,14 +58,14 @@ class JudgementPictures:
         folder: str | os.PathLike[str],
         dataset: Dataset,
         images: Dataset,
-        network: nn.Module,
+        policy: nn.Module,
         inferer: PromptedSlidingWindowInferer,
         threshold: float = 0.5,
     ) -> None:
         self.path = Path(folder) / PICTURE
         self.dataset = dataset
         self.images = images
-        self.network = network
+        self.policy = policy
         self.inferer = inferer
         self.threshold = threshold
 
@@ -92,11 +92,11 @@ class JudgementPictures:
     @torch.no_grad()
     def segment(self, image: torch.Tensor) -> np.ndarray:
         """Segment an image (1,X,Y) without clicks; returns (X,Y) bool."""
-        device, mode = next(self.network.parameters()).device, self.network.training
+        device, mode = next(self.policy.parameters()).device, self.policy.training
         bare = torch.cat((image, torch.zeros_like(image), torch.zeros_like(image))).unsqueeze(0).to(device)
-        self.network.eval()
-        pred = self.inferer(bare, self.network)
-        self.network.train(mode)
+        self.policy.eval()
+        pred = self.inferer(bare, self.policy)
+        self.policy.train(mode)
         return (pred[0, 0].float().sigmoid() > self.threshold).cpu().numpy()
 
 

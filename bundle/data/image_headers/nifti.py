@@ -17,7 +17,7 @@ _FARTHEST = 1 << 24
 
 
 def read_nifti(file: BinaryIO, size: int, compressed: bool) -> Claim:
-    """Judge a NIfTI header and the extensions behind it.
+    """Check a NIfTI header and the extensions behind it.
 
     Args:
         file: at its beginning.
