@@ -14,7 +14,7 @@ from bundle.errors import DataError, StorageError
 
 _PARTIAL = re.compile(r"\..+\.\d+-\d+\.partial(\..+)?")
 _NUMBERS = itertools.count()
-_PROBE = bytes(1 << 20)
+_PROBE = bytes(1 << 20)  # a few bytes could fit into a block that the file has already
 
 _REMEDIES = {
     errno.ENOSPC: "free some space and run it again",

@@ -84,6 +84,7 @@ class AdaptationTrainer(PartsTrainer):
         teacher = self.teacher
         given = image[:, 1:]
         embedding, fine = teacher.encode(image[:, :1])
+        # The given clicks would raise the density where they are, and so hide what the teacher finds alone.
         nothing = clicks_to_points(torch.zeros_like(given), 0)
         found = teacher.decode(embedding, fine, *nothing)
         clicks = self.pseudo_labeler.estimate_clicks(found[:, 1:], given, teacher.max_points)
@@ -116,7 +117,7 @@ class AdaptationTrainer(PartsTrainer):
         student: Any = getattr(self.network, "module", self.network)
         coords, labels = clicks_to_points(pseudo.clicks, student.max_points, pseudo.ranks)
         positive = labels == 1
-        believed = pseudo.weight > 0
+        believed = pseudo.weight > 0  # ignored pixels are no probes
         foreground, background = believed & (pseudo.mask > 0.5), believed & (pseudo.mask < 0.5)
         probe_coords = torch.cat(
             (coords, sample_positions(foreground, self.queries), sample_positions(background, self.negatives)), dim=1

@@ -114,10 +114,10 @@ class ExemplarBank(nn.Module):
             image_of[labels.reshape(-1)] = images.repeat_interleave(labels[0].numel())
             clicked = torch.zeros_like(doubtful)
             clicked[labels[clicks[:, 0]]] = True
-            clicked, image_of = clicked[1:], image_of[1:]
+            clicked, image_of = clicked[1:], image_of[1:]  # without the background, number 0
             score = self._score(described, image_of)
             self._remember(described, image_of, clicked, score)
-            if len(self.scores) >= 4 * self.neighbours:
+            if len(self.scores) >= 4 * self.neighbours:  # enough scores for a quantile
                 doubtful[1:] = ~clicked & (score < self.scores.quantile(1 - self.recall))
         return doubtful[labels].unsqueeze(1)
 
@@ -125,10 +125,12 @@ class ExemplarBank(nn.Module):
         """Mean similarity (n,) to the nearest exemplars of other images; NaN where there are too few."""
         if len(self.exemplars) < self.neighbours:
             return torch.full_like(described[:, 0], float("nan"))
+        # Without the mean that all instances share, cosines spread over [-1, 1].
         centre, spread = self.others.mean(dim=0), self.others.std(dim=0) + 1e-6
         a = F.normalize((described - centre) / spread, dim=1)
         b = F.normalize((self.exemplars - centre) / spread, dim=1)
         similarity = a @ b.T
+        # Instances of one image resemble each other whatever they are.
         similarity[image_of[:, None] == self.exemplar_images[None]] = float("nan")
         usable = similarity.isfinite().sum(dim=1) >= self.neighbours
         nearest = similarity.nan_to_num(nan=-1.0).topk(self.neighbours, dim=1).values.mean(dim=1)
@@ -139,7 +141,7 @@ class ExemplarBank(nn.Module):
     ) -> None:
         self.exemplars = _latest(self.exemplars, described[clicked], self.size)
         self.exemplar_images = _latest(self.exemplar_images, image_of[clicked], self.size)
-        self.others = _latest(self.others, described, 4 * self.size)
+        self.others = _latest(self.others, described, 4 * self.size)  # most instances are not clicked
         self.scores = _latest(self.scores, score[clicked & score.isfinite()], self.size)
 
 

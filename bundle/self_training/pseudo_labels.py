@@ -78,7 +78,7 @@ def highest_peaks(density: torch.Tensor, peaks: torch.Tensor, room: torch.Tensor
 
 def draw_density(clicks: torch.Tensor, sigma: float) -> torch.Tensor:
     """Draw Gaussians of peak 1 at clicks, (B,1,H,W) to (B,1,H,W); where two overlap they add up, clipped at 1."""
-    reach = int(3 * sigma + 0.5)
+    reach = int(3 * sigma + 0.5)  # beyond 3 sigma a Gaussian is below 0.012
     r = torch.arange(-reach, reach + 1, device=clicks.device, dtype=torch.float32)
     g = torch.exp(-r.square() / (2 * sigma * sigma))
     drawn = F.conv2d(clicks.float(), g[None, None, :, None], padding=(reach, 0))
@@ -188,6 +188,7 @@ class PseudoLabeler(nn.Module):
         Returns:
             (B,2,H,W) of 0 and 1.
         """
+        # Two peaks are more than peak_radius apart; a click is not always at the peak of its own instance.
         near = discs(given.amax(dim=1, keepdim=True), 2 * self.peak_radius)
         estimated = density_peaks(density, self.threshold(density, given), self.peak_radius) & ~near
         room = max_points - (given > 0.5).sum(dim=(1, 2, 3))
@@ -201,10 +202,10 @@ class PseudoLabeler(nn.Module):
             density: (B,1,H,W) of the teacher, without prompts.
             given: (B,2,H,W).
         """
-        reach = 4 * self.peak_radius + 1
+        reach = 4 * self.peak_radius + 1  # a square of half width 2 * peak_radius, as in estimate_clicks
         scores = F.max_pool2d(density, reach, stride=1, padding=reach // 2)[given[:, :1] > 0.5]
         self.click_scores = torch.cat((self.click_scores.to(scores), scores))[-CLICK_MEMORY:]
-        if len(self.click_scores) < CLICK_MEMORY // 4:
+        if len(self.click_scores) < CLICK_MEMORY // 4:  # too few for a quantile
             return self.peak_threshold
         return float(self.click_scores.quantile(1 - self.recall).clamp(self.peak_threshold, 0.95))
 
@@ -231,13 +232,14 @@ class PseudoLabeler(nn.Module):
         proved = flood(foreground, possible) | discs(foreground, self.click_radius)
         refuted = (flood(background, p > 0.5) | doubtful) & ~proved | discs(background, self.click_radius)
         all_clicked = complete.view(-1, 1, 1, 1)
-        inner = possible & ~flood(self._border(possible), possible)
+        inner = possible & ~flood(self._border(possible), possible)  # a click beyond the crop may prove the rest
         refuted = refuted | (all_clicked & inner & ~proved)
         mask = ((p > 0.5) | proved) & ~refuted
         found = flood(clicks[:, :1] > 0.5, p > 0.5)
         weight = (1 - p >= self.confidence) | (found & (p >= self.confidence)) | proved | refuted
         density = pred[:, 1:].clamp(0, 1)
         density = torch.where(refuted, torch.zeros_like(density), density)
+        # A given click is a point even where the teacher sees none.
         density = torch.maximum(density, draw_density(foreground, self.density_sigma))
         return PseudoLabels(
             mask=mask.to(p.dtype),

@@ -63,14 +63,14 @@ def evolve_mask(
     spread = image.std()
     if spread == 0 or not mask.any() or mask.all():
         return mask.copy()
-    image = (image - image.mean()) / spread
+    image = (image - image.mean()) / spread  # so that scale and offset do not matter
     sigma, window = reach / 4, 1.5 * reach
     # distances to the nearest pixel of the other kind, which is half a pixel beyond the contour
     outside, inside = ndimage.distance_transform_edt(~mask), ndimage.distance_transform_edt(mask)
     movable = np.maximum(outside, inside) < reach + 1
     edges = inverse_gaussian_gradient(image, sigma=sigma) if method == "geodesic" else None
     smooth = ndimage.gaussian_filter(image, sigma)
-    near = outside < 2 * window
+    near = outside < 2 * window  # the background that Chan-Vese's local means are taken from
     evolved = mask
     # Two steps at a time: scikit-image smooths with two operators in turn, and remembers across calls whose turn it is.
     for _ in range(math.ceil(1.25 * reach)):
@@ -88,6 +88,7 @@ def _membership(image: np.ndarray, mask: np.ndarray, near: np.ndarray, window: f
     """Similarity of a pixel to the local inside (1) and outside (-1), (X,Y) in [-2,2]; -1 where ``near`` is False."""
     inner, outer = _local_mean(image, mask, window), _local_mean(image, near & ~mask, window)
     difference = inner - outer
+    # Where inside and outside look the same, the membership is 0 and the contour stays.
     difference = np.where(np.abs(difference) < 1e-3, np.inf, difference)
     return np.where(near, np.clip(2 * (image - (inner + outer) / 2) / difference, -2, 2), -1.0)
 

@@ -87,6 +87,6 @@ class CandidateMaker:
         """What the variants start from, for an image (1,3,X,Y)."""
         bare = torch.cat((image[:, :1], torch.zeros_like(image[:, 1:])), dim=1)
         pred: torch.Tensor = self.inferer(bare, policy)
-        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big")
+        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big")  # within torch's range of seeds
         random = torch.Generator().manual_seed(seed)
         return Original(image, bare, pred, policy, dict(others), self.inferer, random)
