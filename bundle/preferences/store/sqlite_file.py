@@ -134,15 +134,10 @@ class StoreFile:
             self._reader = self._connect_to_read(deadline)
         else:
             self._writer = self._connect(self.path, "rwc" if create else "rw", deadline)
-            self._patiently(lambda: _prepare(self._writer, create), deadline)
+            self._patiently(lambda: _prepare(self._writer, self.path, create), deadline)
             self._reader = self._connect(self.path, "rw", deadline)
         self._patiently(lambda: check_version(self._reader, self.path), deadline)
-        damage = self._patiently(lambda: self._reader.execute("PRAGMA quick_check(1)").fetchone()[0], deadline)
-        if damage != "ok":
-            damage = " ".join(damage.split())
-            raise DataError(
-                f"{self.path}: is damaged ({damage}); bring back a copy, or import an export into a new file"
-            )
+        self._patiently(lambda: _check_sound(self._reader, self.path), deadline)
         if not self.read_only:
             try:
                 self._files = {name: identity(name) for name in (self.path, *beside(self.path))}
@@ -245,7 +240,14 @@ def check_version(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _prepare(connection: sqlite3.Connection, create: bool) -> None:
+def _check_sound(connection: sqlite3.Connection, path: Path) -> None:
+    damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if damage != "ok":
+        damage = " ".join(damage.split())
+        raise DataError(f"{path}: is damaged ({damage}); bring back a copy, or import an export into a new file")
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, create: bool) -> None:
     """Make the tables, or bring those of an older version up, and write ahead to a log. May be tried again."""
     try:
         if (create and _is_new(connection)) or _older_version(connection):
@@ -253,6 +255,7 @@ def _prepare(connection: sqlite3.Connection, create: bool) -> None:
             if _is_new(connection):  # another process may have come first
                 make_tables(connection)
             elif version := _older_version(connection):
+                _check_sound(connection, path)  # first, for what is left of a damaged file is not to be written to
                 migrate(connection, version)
             connection.execute("COMMIT")
     except BaseException:

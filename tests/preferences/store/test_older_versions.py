@@ -255,6 +255,20 @@ def test_it_stays_as_it_was_where_it_cannot_be_brought_up(old):
     assert everything(old) == before
 
 
+def test_a_damaged_one_is_told_and_not_written_to(old):
+    raw = sqlite3.connect(old)
+    (page,) = raw.execute("SELECT rootpage FROM sqlite_master WHERE name = 'answers'").fetchone()
+    raw.execute("PRAGMA journal_mode = DELETE")  # all is in the file itself then
+    raw.close()
+    content = bytearray(old.read_bytes())
+    content[4096 * page - 100 : 4096 * page] = b"x" * 100  # entries of the index
+    old.write_bytes(content)
+    with pytest.raises(DataError, match="is damaged") as error:
+        JudgementStore(old)
+    one_line(error)
+    assert old.read_bytes() == content
+
+
 def test_on_a_read_only_disk_it_is_refused_in_one_line(old, read_only):
     folder = read_only(old)
     with pytest.raises(
