@@ -152,7 +152,7 @@ class ClickService:
 
         Raises:
             ClicksChangedError: somebody else saved since that version; nothing was written.
-            ValueError: a click lies outside of the image, two lie on one pixel, there are more or fewer labels, or a
+            DataError: a click lies outside of the image, two lie on one pixel, there are more or fewer labels, or a
                 window holds more clicks than a training would take.
         """
         self.channels(number, points, labels)
@@ -171,7 +171,7 @@ class ClickService:
             which: network.
 
         Raises:
-            ValueError: as :meth:`save`, or more clicks fall in one window than the network takes; or there is no such
+            DataError: as :meth:`save`, or more clicks fall in one window than the network takes; or there is no such
                 network yet.
         """
         drawn = self.channels(number, points, labels)
@@ -196,7 +196,7 @@ class ClickService:
         """Answer as the network ``trained`` from now on with these weights.
 
         Raises:
-            ValueError: they cannot be read, or are those of another network.
+            DataError: they cannot be read, or are those of another network.
         """
         network = copy.deepcopy(self._networks["start"])
         load_matching(network, read_state(checkpoint), str(checkpoint))

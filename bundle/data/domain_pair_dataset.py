@@ -11,6 +11,7 @@ from monai.transforms import Randomizable
 from skimage.exposure import match_histograms
 
 from bundle import keys as K
+from bundle.errors import SettingError
 
 
 class DomainPairDataset(CacheDataset, Randomizable):
@@ -28,14 +29,14 @@ class DomainPairDataset(CacheDataset, Randomizable):
         kwargs: of :class:`monai.data.CacheDataset`.
 
     Raises:
-        ValueError: when ``match_prob`` is out of range.
+        SettingError: when ``match_prob`` is out of range.
     """
 
     def __init__(
         self, data: Sequence[dict], transform: Callable | None, source: Dataset, match_prob: float = 0.0, **kwargs: Any
     ) -> None:
         if not 0 <= match_prob <= 1:
-            raise ValueError(f"match_prob must be in [0, 1], got {match_prob}")
+            raise SettingError(f"match_prob must be in [0, 1], got {match_prob}")
         super().__init__(data=[{K.COMPLETE: False, **item} for item in data], transform=transform, **kwargs)
         self.source = source
         self.match_prob = match_prob

@@ -20,7 +20,7 @@ from bundle.data.image_files import read_image, write_png
 from bundle.data.input_files import Source, common_pixel_size, find_sources
 from bundle.data.points import Clicks, PointsFile, check_inside, read_points, write_points
 from bundle.data.simulated_clicks import click_instances, share_of
-from bundle.errors import DataError
+from bundle.errors import DataError, SettingError
 from bundle.keys import IMAGE, LABEL
 
 _PREFIX = {"training": "train", "validation": "validation", "test": "test"}
@@ -141,7 +141,7 @@ def _with_data_folder(options: Preparation) -> Preparation:
     if options.data is None:
         return options
     if options.train or options.test or options.train_labels or options.test_labels:
-        raise DataError(f"--data {options.data} stands for --train, --test and their labels; give one or the other")
+        raise SettingError(f"--data {options.data} stands for --train, --test and their labels; give one or the other")
     folders = {
         name + suffix: [options.data / name / kind]
         for name in ("train", "test")
@@ -157,14 +157,14 @@ def _check_numbers(options: Preparation) -> None:
     for name in ("pixel_size", "target_pixel_size"):
         value = getattr(options, name)
         if value is not None and not (math.isfinite(value) and value > 0):
-            raise DataError(f"{name} is {value}; expected nanometres above 0")
+            raise SettingError(f"{name} is {value}; expected nanometres above 0")
     if not 0 <= options.validation_share < 1:
-        raise DataError(f"validation_share is {options.validation_share}; expected 0 or more and less than 1")
+        raise SettingError(f"validation_share is {options.validation_share}; expected 0 or more and less than 1")
     for share in options.points_share:
         if not 0 < share <= 1:
-            raise DataError(f"points_share is {share}; expected more than 0 and at most 1, as 0.15 for 15 %")
+            raise SettingError(f"points_share is {share}; expected more than 0 and at most 1, as 0.15 for 15 %")
     if options.seed < 0:
-        raise DataError(f"seed is {options.seed}; expected 0 or more")
+        raise SettingError(f"seed is {options.seed}; expected 0 or more")
 
 
 def _plan(options: Preparation) -> list[_Section]:
@@ -172,7 +172,7 @@ def _plan(options: Preparation) -> list[_Section]:
     train = _sections(find_sources(options.train, options.train_labels))
     test = _sections(find_sources(options.test, options.test_labels))
     if not train and not test:
-        raise DataError("no images: give --train, --test or --data")
+        raise SettingError("no images: give --train, --test or --data")
     held = _validation_count(len(train), options.validation_share)
     splits = {"training": train[: len(train) - held], "validation": train[len(train) - held :], "test": test}
     sections = [
@@ -196,7 +196,7 @@ def _validation_count(sections: int, share: float) -> int:
         return 0
     count = max(1, math.floor(share * sections + 0.5))
     if count >= sections:
-        raise DataError(f"validation_share {share} of {sections} training sections leaves none to train on")
+        raise SettingError(f"validation_share {share} of {sections} training sections leaves none to train on")
     return count
 
 

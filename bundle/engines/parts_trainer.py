@@ -11,7 +11,7 @@ from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys
 
-from bundle.errors import DivergedError
+from bundle.errors import DivergedError, SettingError
 from bundle.state_files import LARGEST_WEIGHT, first_spoilt
 
 MAX_SKIPPED = 32
@@ -36,16 +36,16 @@ class PartsTrainer(SupervisedTrainer, ABC):
         kwargs: of :class:`monai.engines.SupervisedTrainer`.
 
     Raises:
-        ValueError: a weight of a part is not finite, or ``max_grad_norm`` not above 0.
+        SettingError: a weight of a part is not finite, or ``max_grad_norm`` not above 0.
         DivergedError: when run: a loss, a gradient or a weight is not finite.
     """
 
     def __init__(self, *, loss_weights: dict[str, float], max_grad_norm: float | None = None, **kwargs: Any) -> None:
         for name, weight in loss_weights.items():
             if not math.isfinite(weight):
-                raise ValueError(f"loss_weights#{name} is {weight}, expected a finite number")
+                raise SettingError(f"loss_weights#{name} is {weight}, expected a finite number")
         if max_grad_norm is not None and not 0 < max_grad_norm < math.inf:
-            raise ValueError(f"max_grad_norm is {max_grad_norm}, expected a finite number above 0, or null")
+            raise SettingError(f"max_grad_norm is {max_grad_norm}, expected a finite number above 0, or null")
         super().__init__(decollate=False, **kwargs)
         self.loss_weights = loss_weights
         self.max_grad_norm = max_grad_norm

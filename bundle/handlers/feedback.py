@@ -13,7 +13,7 @@ from monai.data import CacheDataset
 
 from bundle import keys as K
 from bundle.atomic import make_folder
-from bundle.errors import DataError
+from bundle.errors import DataError, SettingError
 from bundle.networks.promptable_segmenter import PromptableSegmenter
 from bundle.preferences.annotators import Annotator, RegionView, SimulatedAnnotator
 from bundle.preferences.candidates.files import read_candidates
@@ -43,7 +43,7 @@ class Feedback:
         stale: see :func:`bundle.preferences.judged_items.judged_items`.
 
     Raises:
-        ValueError: when ``every`` is negative, or is set for people, who cannot be asked; when there are several
+        SettingError: when ``every`` is negative, or is set for people, who cannot be asked; when there are several
             processes.
         DataError: the annotator needs labels, and an image has none; on STARTED: no judgement chose a candidate,
             or one refers to what has changed.
@@ -61,9 +61,11 @@ class Feedback:
         stale: str = "refuse",
     ) -> None:
         if every < 0 or (every and not isinstance(annotator, SimulatedAnnotator)):
-            raise ValueError(f"feedback_every is {every}: 0, or a number of epochs and an annotator that can be asked")
+            raise SettingError(
+                f"feedback_every is {every}: 0, or a number of epochs and an annotator that can be asked"
+            )
         if idist.get_world_size() > 1:
-            raise ValueError(f"preference learning runs in one process, not in {idist.get_world_size()}")
+            raise SettingError(f"preference learning runs in one process, not in {idist.get_world_size()}")
         if annotator.reads_labels:
             bare = next((item[K.IMAGE] for item in questionnaire.dataset.data if K.LABEL not in item), None)
             if bare is not None:

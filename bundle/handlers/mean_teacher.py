@@ -6,6 +6,8 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from bundle.errors import SettingError
+
 
 class MeanTeacher:
     """Average the student's weights into the teacher after each iteration (Prompt-DAS, stage 1).
@@ -21,14 +23,14 @@ class MeanTeacher:
         alpha: largest a, in [0, 1); 0.99 to 0.999.
 
     Raises:
-        ValueError: when ``alpha`` is out of range.
+        SettingError: when ``alpha`` is out of range.
     """
 
     ahead_of = ("Feedback",)
 
     def __init__(self, teacher: nn.Module, student: nn.Module, alpha: float = 0.99) -> None:
         if not 0 <= alpha < 1:
-            raise ValueError(f"alpha must be in [0, 1), got {alpha}")
+            raise SettingError(f"alpha must be in [0, 1), got {alpha}")
         self.teacher = teacher
         self.student = getattr(student, "module", student)
         self.alpha = alpha

@@ -61,7 +61,8 @@ class ClickSession:
             (2,X,Y): mask logits and density.
 
         Raises:
-            ValueError: when ``clicks`` has another shape, or more fall in one window than the network takes.
+            ValueError: when ``clicks`` has another shape.
+            DataError: more clicks fall in one window than the network takes.
         """
         expected = (2, *self.image.shape[1:])
         if clicks.shape != expected:

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import nn
 
+from bundle.errors import SettingError
+
 FOREGROUND, BACKGROUND, PADDING = 1, 0, -1
 
 
@@ -58,7 +60,7 @@ class PromptEncoder(nn.Module):
     def __init__(self, embed_dim: int, position_scale: float = 64.0) -> None:
         super().__init__()
         if embed_dim % 2:
-            raise ValueError(f"embed_dim must be even, got {embed_dim}")
+            raise SettingError(f"embed_dim must be even, got {embed_dim}")
         self.embed_dim = embed_dim
         self.position_scale = position_scale
         self.register_buffer("frequencies", torch.randn(2, embed_dim // 2))

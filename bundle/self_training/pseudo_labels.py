@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bundle.errors import SettingError
+
 CLICK_MEMORY = 128
 """How many of the latest clicks tell the threshold of estimated points."""
 
@@ -144,7 +146,7 @@ class PseudoLabeler(nn.Module):
         density_sigma: standard deviation in pixels of the Gaussian drawn at a given click.
 
     Raises:
-        ValueError: when a threshold is outside its range.
+        SettingError: when a threshold is outside its range.
     """
 
     def __init__(
@@ -159,9 +161,9 @@ class PseudoLabeler(nn.Module):
     ) -> None:
         super().__init__()
         if not 0.5 <= confidence < 1:
-            raise ValueError(f"confidence must be in [0.5, 1), got {confidence}")
+            raise SettingError(f"confidence must be in [0.5, 1), got {confidence}")
         if not 0 < low_threshold <= 0.5:
-            raise ValueError(f"low_threshold must be in (0, 0.5], got {low_threshold}")
+            raise SettingError(f"low_threshold must be in (0, 0.5], got {low_threshold}")
         self.confidence = confidence
         self.low_threshold = low_threshold
         self.click_radius = click_radius

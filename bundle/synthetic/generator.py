@@ -15,7 +15,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial import cKDTree
 
 from bundle.atomic import make_folder, replacing
-from bundle.errors import DataError
+from bundle.errors import DataError, SettingError
 from bundle.synthetic.styles import STYLES, Style
 
 Field = NDArray[np.float64]
@@ -61,10 +61,12 @@ def generate_image(
         8-connected component of the label is one mitochondrion.
 
     Raises:
-        DataError: if a side of ``shape`` is too short.
+        SettingError: if a side of ``shape`` is too short.
     """
     if len(shape) != 2 or min(shape) < SMALLEST_SIDE:
-        raise DataError(f"shape is {shape}, expected (H, W) of at least {SMALLEST_SIDE} each: ask for a larger image.")
+        raise SettingError(
+            f"shape is {shape}, expected (H, W) of at least {SMALLEST_SIDE} each: ask for a larger image."
+        )
     canvas, to_membrane = _cells(style, shape, rng)
     free = to_membrane > style.membrane_width
     label = np.zeros(shape, np.uint8)
@@ -103,14 +105,14 @@ def write_domain(
         The folder.
 
     Raises:
-        DataError: if the style's name is unknown, a number is negative, ``shape`` is too small, or the folder
-            holds images beyond those asked for, which would be mixed up with the new ones.
+        SettingError: if the style's name is unknown, a number is negative, or ``shape`` is too small.
+        DataError: if the folder holds images beyond those asked for, which would be mixed up with the new ones.
     """
     folder, style = Path(folder), _find_style(style)
     sizes = {"train": train, "test": test}
     for name, value in {**sizes, "seed": seed}.items():
         if value < 0:
-            raise DataError(f"{name} is {value}, expected 0 or more.")
+            raise SettingError(f"{name} is {value}, expected 0 or more.")
     for split, size in sizes.items():
         _refuse_leftovers(folder / split, size)
     for number, (split, size) in enumerate(sizes.items()):
@@ -126,7 +128,7 @@ def _find_style(style: str | Style) -> Style:
     if isinstance(style, Style):
         return style
     if style not in STYLES:
-        raise DataError(f"style is {style!r}, expected one of {sorted(STYLES)} or a Style of your own.")
+        raise SettingError(f"style is {style!r}, expected one of {sorted(STYLES)} or a Style of your own.")
     return STYLES[style]
 
 

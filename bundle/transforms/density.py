@@ -12,6 +12,7 @@ from scipy import ndimage
 from skimage.measure import label as connected_components
 
 from bundle import keys as K
+from bundle.errors import SettingError
 
 
 def instance_centres(instances: np.ndarray) -> np.ndarray:
@@ -58,14 +59,17 @@ class InstanceTargetsd(MapTransform):
         keys: the mask; anything but 0 is foreground.
         sigma: standard deviation of a Gaussian, in pixels.
         connectivity: 8 or 4, what joins pixels to one instance.
+
+    Raises:
+        SettingError: when ``sigma`` is not positive, or ``connectivity`` neither 4 nor 8.
     """
 
     def __init__(self, keys: str = K.LABEL, sigma: float = 4.0, connectivity: int = 8) -> None:
         super().__init__(keys)
         if connectivity not in (4, 8):
-            raise ValueError(f"connectivity must be 4 or 8, got {connectivity}")
+            raise SettingError(f"connectivity must be 4 or 8, got {connectivity}")
         if sigma <= 0:
-            raise ValueError(f"sigma must be positive, got {sigma}")
+            raise SettingError(f"sigma must be positive, got {sigma}")
         self.sigma = sigma
         self.connectivity = 1 if connectivity == 4 else 2
 

@@ -18,7 +18,7 @@ from bundle import keys as K
 from bundle.atomic import make_folder, replacing
 from bundle.data.image_files import check_section, opened, stem, write_itk
 from bundle.data.result_files import result_path
-from bundle.errors import DataError
+from bundle.errors import DataError, SettingError
 
 EIGHT_BIT = (".png",)
 """Formats without floating point: a mask is written there as 0 and 255, a density map times 255."""
@@ -32,13 +32,14 @@ class SplitOutputd(MapTransform):
         threshold: probability above which a pixel is foreground.
 
     Raises:
-        ValueError: when ``threshold`` is not between 0 and 1, or, when called, the output is not finite.
+        SettingError: when ``threshold`` is not between 0 and 1.
+        DataError: when called: the output is not finite.
     """
 
     def __init__(self, keys: str = K.PRED, threshold: float = 0.5) -> None:
         super().__init__(keys)
         if not 0 < threshold < 1:
-            raise ValueError(f"threshold must be between 0 and 1, got {threshold}")
+            raise SettingError(f"threshold must be between 0 and 1, got {threshold}")
         self.logit = float(np.log(threshold / (1 - threshold)))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -47,7 +48,7 @@ class SplitOutputd(MapTransform):
         for key in self.key_iterator(d):
             out = d[key]
             if not torch.isfinite(out).all():
-                raise ValueError(
+                raise DataError(
                     f"the network's output for {_source(out, 'an image')} holds NaN or infinite values: look for NaN "
                     "in the image, and try amp false"
                 )
@@ -69,7 +70,7 @@ class SaveOutputsd(MapTransform):
 
     Raises:
         StorageError: the folder cannot be made, or, when called, a file not written.
-        ValueError: when called, for more instances than 16 bit can number.
+        DataError: when called, for more instances than 16 bit can number.
     """
 
     def __init__(self, keys: str = K.PRED, output_dir: str | Path = "eval") -> None:
@@ -92,7 +93,7 @@ class SaveOutputsd(MapTransform):
         mask, density, instances = (_section(data[name]) for name in (key, K.DENSITY, K.INSTANCES))
         count, most = int(instances.max(initial=0)), np.iinfo(np.uint16).max
         if count > most:
-            raise ValueError(
+            raise DataError(
                 f"{_source(data[key])}: {count} instances, but the file can number {most}; raise min_size or threshold"
             )
         return {

@@ -12,6 +12,8 @@ from skimage.segmentation import (
     morphological_geodesic_active_contour,
 )
 
+from bundle.errors import SettingError
+
 METHODS = ("chan_vese", "geodesic")
 
 
@@ -50,14 +52,15 @@ def evolve_mask(
         (X,Y) bool.
 
     Raises:
-        ValueError: the method is unknown, the shapes differ, or ``reach`` is not above 0.
+        SettingError: the method is unknown, or ``reach`` is not above 0.
+        ValueError: the shapes differ.
     """
     if method not in METHODS:
-        raise ValueError(f"method is {method!r}: expected {' or '.join(METHODS)}")
+        raise SettingError(f"method is {method!r}: expected {' or '.join(METHODS)}")
     if image.shape != mask.shape or image.ndim != 2:
         raise ValueError(f"image and mask have shapes {image.shape} and {mask.shape}: expected the same (X,Y)")
     if not reach > 0:
-        raise ValueError(f"reach of contours is {reach}: expected a number above 0")
+        raise SettingError(f"reach of contours is {reach}: expected a number above 0")
     mask = np.asarray(mask, dtype=bool)
     image = np.asarray(image, dtype=np.float64)
     spread = image.std()

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from bundle.errors import SettingError
 from bundle.inferers.prompted_sliding_window import PromptedSlidingWindowInferer
 from bundle.networks.promptable_segmenter import PromptableSegmenter
 from bundle.preferences.candidates.comparison import most_different
@@ -32,7 +33,7 @@ class CandidateMaker:
         min_distance: smallest Jaccard distance to the chosen ones, in [0,1).
 
     Raises:
-        ValueError: when ``count`` is out of range.
+        SettingError: when ``count`` is out of range.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class CandidateMaker:
         min_distance: float = 0.01,
     ) -> None:
         if count < 2:
-            raise ValueError(f"count of candidates must be at least 2, got {count}")
+            raise SettingError(f"count of candidates must be at least 2, got {count}")
         self.inferer = inferer
         self.variants = tuple(variants)
         self.count = count

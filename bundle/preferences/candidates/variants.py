@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from bundle.errors import SettingError
 from bundle.inferers.prompted_sliding_window import PromptedSlidingWindowInferer, most_clicks
 from bundle.networks.prompt_encoder import clicks_to_points
 from bundle.networks.promptable_segmenter import PromptableSegmenter
@@ -62,14 +63,14 @@ class Thresholds:
         thresholds: each in (0,1).
 
     Raises:
-        ValueError: when one is out of range.
+        SettingError: when one is out of range.
     """
 
     thresholds: Sequence[float]
 
     def __post_init__(self) -> None:
         if not all(0 < t < 1 for t in self.thresholds):
-            raise ValueError(f"thresholds of candidates must be in (0, 1), got {list(self.thresholds)}")
+            raise SettingError(f"thresholds of candidates must be in (0, 1), got {list(self.thresholds)}")
 
     def __call__(self, original: Original) -> Made:
         """One mask for each threshold."""

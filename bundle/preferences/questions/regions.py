@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from bundle.errors import SettingError
 from bundle.preferences.candidates.comparison import disputed
 from bundle.preferences.store.records import REGIONS
 
@@ -25,10 +26,10 @@ def split_regions(regions: str, candidates: np.ndarray) -> np.ndarray:
         (X,Y) int32, the number of the region that holds a pixel, from 0; -1 for none.
 
     Raises:
-        ValueError: when ``regions`` is none of these.
+        SettingError: when ``regions`` is none of these.
     """
     if not REGIONS.fullmatch(regions):
-        raise ValueError(
+        raise SettingError(
             f"regions is {regions!r}: expected image, grid:SIZE with a SIZE of at least 1 pixel, or components:GAP "
             "with a GAP of at least 0 pixels, such as grid:32 or components:3"
         )
