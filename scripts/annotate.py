@@ -29,6 +29,7 @@ from bundle.annotate.server import create_app
 from bundle.annotate.training_process import Training
 from bundle.annotate.vote_service import VoteService
 from bundle.atomic import make_folder
+from bundle.channels import em_of
 from bundle.config_text import config_text
 from bundle.data.domain_folder import read_datalist
 from bundle.errors import DataError, SettingError
@@ -83,7 +84,7 @@ def open_click_service(options: argparse.Namespace, store: JudgementStore) -> Cl
 
     def load(path: str) -> torch.Tensor:
         item = preprocessing({K.IMAGE: path, K.POINTS: [], K.POINT_LABELS: []})
-        return torch.as_tensor(item[K.IMAGE][:1]).to(next(network.parameters()))
+        return torch.as_tensor(em_of(item[K.IMAGE])).to(next(network.parameters()))
 
     return ClickService(
         options.data,

@@ -17,6 +17,7 @@ from PIL import Image
 
 from bundle import keys as K
 from bundle.annotate.vote_service import Stamp, person, stamp
+from bundle.channels import logits_of
 from bundle.data.domain_folder import DATALIST, SPLITS, check_crowding, read_datalist
 from bundle.data.image_files import read_section_header, stem
 from bundle.data.points import Clicks
@@ -176,7 +177,7 @@ class ClickService:
         """
         drawn = self.channels(number, points, labels)
         with self._turn:
-            logits = self._open(number, which).segment(drawn)[0]
+            logits = logits_of(self._open(number, which).segment(drawn))[0]
         return png(((logits.sigmoid() > self._threshold).cpu().numpy() * 255).astype(np.uint8))
 
     def channels(self, number: int, points: Sequence[Sequence[int]], labels: Sequence[int]) -> torch.Tensor:

@@ -11,6 +11,7 @@ from monai.transforms import Randomizable
 from skimage.exposure import match_histograms
 
 from bundle import keys as K
+from bundle.channels import clicks_of, em_of, prompted
 from bundle.errors import SettingError
 
 
@@ -52,5 +53,5 @@ class DomainPairDataset(CacheDataset, Randomizable):
 
 def match_gray_values(image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """Give the EM of a prompted image (3,X,Y) the histogram of that of another; its clicks stay."""
-    matched = match_histograms(image[0].numpy(), reference[0].numpy())
-    return torch.cat((torch.from_numpy(matched).to(image)[None], image[1:]))
+    matched = match_histograms(em_of(image)[0].numpy(), em_of(reference)[0].numpy())
+    return prompted(torch.from_numpy(matched).to(image)[None], clicks_of(image))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from bundle import keys as K
+from bundle.channels import clicks_of, density_of, em_of, foreground_of, logits_of
 from bundle.engines.click_dropout import drop_points
 from bundle.engines.parts_trainer import PartsTrainer
 from bundle.losses.contrastive import PromptContrastiveLoss
@@ -70,7 +71,7 @@ class AdaptationTrainer(PartsTrainer):
         source_seg, source_det = self.loss_function(pred, source[K.LABEL], source[K.DENSITY])
 
         pseudo = self.teach(target[K.IMAGE], target[K.COMPLETE], target[K.INDEX])
-        self.state.pseudo_labels, self.state.given_clicks = pseudo, target[K.IMAGE][:, 1:]
+        self.state.pseudo_labels, self.state.given_clicks = pseudo, clicks_of(target[K.IMAGE])
         image, pseudo = self.mixed_view(target[K.STRONG], pseudo)
         pred, probes = self.student(image, pseudo)
         seg, det = self.loss_function(pred, pseudo.mask, pseudo.density, pseudo.weight)
@@ -81,13 +82,13 @@ class AdaptationTrainer(PartsTrainer):
     def teach(self, image: torch.Tensor, complete: torch.Tensor, index: torch.Tensor) -> PseudoLabels:
         """Pseudo labels of the weak view (B,3,H,W): the teacher finds points first, then is prompted with them."""
         teacher = self.teacher
-        given = image[:, 1:]
-        embedding, fine = teacher.encode(image[:, :1])
+        given = clicks_of(image)
+        embedding, fine = teacher.encode(em_of(image))
         nothing = clicks_to_points(torch.zeros_like(given), 0)
         found = teacher.decode(embedding, fine, *nothing)
-        clicks = self.pseudo_labeler.estimate_clicks(found[:, 1:], given, teacher.max_points)
+        clicks = self.pseudo_labeler.estimate_clicks(density_of(found), given, teacher.max_points)
         pred = teacher.decode(embedding, fine, *clicks_to_points(clicks, teacher.max_points))
-        doubtful = self.exemplars([embedding, *fine], pred[:, :1] > 0, given[:, :1] > 0.5, index)
+        doubtful = self.exemplars([embedding, *fine], logits_of(pred) > 0, foreground_of(given) > 0.5, index)
         return self.pseudo_labeler(pred, given, clicks, complete, doubtful)
 
     def mixed_view(self, strong: torch.Tensor, pseudo: PseudoLabels) -> tuple[torch.Tensor, PseudoLabels]:

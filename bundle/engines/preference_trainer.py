@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 
 from bundle import keys as K
+from bundle.channels import logits_of
 from bundle.engines.click_dropout import drop_clicks
 from bundle.engines.parts_trainer import PartsTrainer
 from bundle.losses.anchor import anchor_losses
@@ -41,7 +42,7 @@ class PreferenceTrainer(PartsTrainer):
             before = self.reference(image).float()
         pred = self.inferer(image, self.network).float()
         loss = cast(PreferenceLoss, self.loss_function)
-        judged = (pred[:, :1], before[:, :1], batch[K.CANDIDATES], batch[K.CHOSEN], batch[K.REGIONS])
+        judged = (logits_of(pred), logits_of(before), batch[K.CANDIDATES], batch[K.CHOSEN], batch[K.REGIONS])
         rewards = loss.rewards(*judged)
         self.state.preference = preference_statistics(loss, rewards, *judged)
         return {"preference": loss.loss_of(rewards), **anchor_losses(pred, before, *judged[2:])}

@@ -13,6 +13,7 @@ from monai.data import CacheDataset
 
 from bundle import keys as K
 from bundle.atomic import make_folder
+from bundle.channels import em_of
 from bundle.errors import DataError, SettingError
 from bundle.networks.promptable_segmenter import PromptableSegmenter
 from bundle.preferences.annotators import Annotator, RegionView, SimulatedAnnotator
@@ -129,7 +130,7 @@ class Feedback:
         for file in sorted({question.candidates_file for question in questions}):
             own = [question for question in questions if question.candidates_file == file]
             item = self.questionnaire.dataset[items[own[0].image]]
-            em = np.asarray(item[K.IMAGE])[0]
+            em = np.asarray(em_of(item[K.IMAGE]))[0]
             truth = np.asarray(item[K.LABEL])[0] > 0 if K.LABEL in item else None
             masks = read_candidates(file).masks
             region_map = split_regions(self.questionnaire.regions, masks)

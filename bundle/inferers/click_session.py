@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from monai.data.utils import compute_importance_map
 
+from bundle.channels import clicks_of, em_of, prompted
 from bundle.inferers.prompted_sliding_window import PromptedSlidingWindowInferer
 from bundle.networks.prompt_encoder import clicks_to_points
 from bundle.networks.promptable_segmenter import PromptableSegmenter
@@ -70,7 +71,7 @@ class ClickSession:
         clicks = clicks.to(self.image)
         if self._answer is None or not self._in_place:
             self._network.rewind()
-            self._answer = self._inferer(torch.cat((self.image, clicks))[None], self._network)[0]
+            self._answer = self._inferer(prompted(self.image, clicks)[None], self._network)[0]
         else:
             self._inferer.check_crowding(clicks[None])
             batch = self._inferer.sw_batch_size
@@ -143,9 +144,9 @@ class RememberingNetwork:
         first, self._next = self._next, self._next + len(x)
         if self._next > len(self.windows):
             there = len(self.windows) - first
-            self._encode(x[there:, :1], places[there:])
+            self._encode(em_of(x[there:]), places[there:])
         windows = self.windows[first : self._next]
-        clicks = x[:, 1:]
+        clicks = clicks_of(x)
         changed = [
             i for i, window in enumerate(windows) if window.clicks is None or not torch.equal(window.clicks, clicks[i])
         ]

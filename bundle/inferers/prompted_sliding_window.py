@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from monai.inferers import SlidingWindowInferer
 
+from bundle.channels import clicks_of
 from bundle.data.points import crowded
 from bundle.errors import DataError, SettingError
 
@@ -63,7 +64,7 @@ class PromptedSlidingWindowInferer(SlidingWindowInferer):
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """Segment (B,3,H,W) images; returns (B,2,H,W), the mean of the logits and densities of all windows."""
         self._check_stride(network)
-        self.check_crowding(inputs[:, 1:])
+        self.check_crowding(clicks_of(inputs))
         total: Any = 0
         for k in range(self.rotations):
             out: Any = super().__call__(torch.rot90(inputs, k, (2, 3)), network, *args, **kwargs)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bundle.channels import clicks_of, em_of
 from bundle.networks.mask_decoder import MaskDecoder
 from bundle.networks.prompt_encoder import PromptEncoder, clicks_to_points
 
@@ -57,8 +58,8 @@ class PromptableSegmenter(nn.Module):
         Returns:
             (B,2,H,W): mask logits and density.
         """
-        coords, labels = clicks_to_points(x[:, 1:3], self.max_points)
-        embedding, fine = self.encode(x[:, :1])
+        coords, labels = clicks_to_points(clicks_of(x), self.max_points)
+        embedding, fine = self.encode(em_of(x))
         return self.decode(embedding, fine, coords, labels)
 
     @torch.jit.export

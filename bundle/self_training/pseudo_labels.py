@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bundle.channels import background_of, density_of, foreground_of, logits_of
 from bundle.errors import SettingError
 
 CLICK_MEMORY = 128
@@ -196,7 +197,7 @@ class PseudoLabeler(nn.Module):
         estimated = density_peaks(density, self.threshold(density, given), self.peak_radius) & ~near
         room = max_points - (given > 0.5).sum(dim=(1, 2, 3))
         estimated = highest_peaks(density, estimated, room, max_points)
-        return torch.cat((torch.maximum(given[:, :1], estimated.to(given.dtype)), given[:, 1:]), dim=1)
+        return torch.cat((torch.maximum(foreground_of(given), estimated.to(given.dtype)), background_of(given)), dim=1)
 
     def threshold(self, density: torch.Tensor, given: torch.Tensor) -> float:
         """Smallest density of an estimated point, from the densities that the latest clicked instances reached.
@@ -206,7 +207,7 @@ class PseudoLabeler(nn.Module):
             given: (B,2,H,W).
         """
         reach = 4 * self.peak_radius + 1
-        scores = F.max_pool2d(density, reach, stride=1, padding=reach // 2)[given[:, :1] > 0.5]
+        scores = F.max_pool2d(density, reach, stride=1, padding=reach // 2)[foreground_of(given) > 0.5]
         self.click_scores = torch.cat((self.click_scores.to(scores), scores))[-CLICK_MEMORY:]
         if len(self.click_scores) < CLICK_MEMORY // 4:
             return self.peak_threshold
@@ -229,8 +230,8 @@ class PseudoLabeler(nn.Module):
             complete: (B,) bool, every instance of the image has a given click.
             doubtful: (B,1,H,W) bool, predicted instances in doubt.
         """
-        p = pred[:, :1].sigmoid()
-        foreground, background = given[:, :1] > 0.5, given[:, 1:] > 0.5
+        p = logits_of(pred).sigmoid()
+        foreground, background = foreground_of(given) > 0.5, background_of(given) > 0.5
         possible = p > self.low_threshold
         proved = flood(foreground, possible) | discs(foreground, self.click_radius)
         refuted = (flood(background, p > 0.5) | doubtful) & ~proved | discs(background, self.click_radius)
@@ -238,9 +239,9 @@ class PseudoLabeler(nn.Module):
         inner = possible & ~flood(self._border(possible), possible)
         refuted = refuted | (all_clicked & inner & ~proved)
         mask = ((p > 0.5) | proved) & ~refuted
-        found = flood(clicks[:, :1] > 0.5, p > 0.5)
+        found = flood(foreground_of(clicks) > 0.5, p > 0.5)
         weight = (1 - p >= self.confidence) | (found & (p >= self.confidence)) | proved | refuted
-        density = pred[:, 1:].clamp(0, 1)
+        density = density_of(pred).clamp(0, 1)
         density = torch.where(refuted, torch.zeros_like(density), density)
         density = torch.maximum(density, draw_density(foreground, self.density_sigma))
         return PseudoLabels(

@@ -10,6 +10,7 @@ import torch
 from monai.transforms import MapTransform, Randomizable
 
 from bundle import keys as K
+from bundle.channels import em_of, prompted
 from bundle.errors import DataError
 
 
@@ -78,7 +79,7 @@ class AddClickChannelsd(MapTransform):
             raise DataError(f"{len(points)} clicks on one image, but the network takes at most {self.max_points}")
         for key in self.key_iterator(d):
             image = d[key]
-            d[key] = torch.cat((image[:1], click_channels(image.shape[1:], points, labels).to(image)), dim=0)
+            d[key] = prompted(em_of(image), click_channels(image.shape[1:], points, labels).to(image))
         return d
 
 
@@ -116,5 +117,5 @@ class RandInstanceClicksd(Randomizable, MapTransform):
         for key in self.key_iterator(d):
             image = d[key]
             drawn = click_channels(image.shape[1:], points, [1] * len(points)).to(image)
-            d[key] = torch.cat((image[:1], drawn), dim=0)
+            d[key] = prompted(em_of(image), drawn)
         return d

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bundle import keys as K
 from bundle.atomic import make_folder, replacing
+from bundle.channels import density_of, logits_of
 from bundle.data.image_files import check_section, opened, stem, write_itk
 from bundle.data.result_files import result_path
 from bundle.errors import DataError, SettingError
@@ -52,8 +53,8 @@ class SplitOutputd(MapTransform):
                     f"the network's output for {_source(out, 'an image')} holds NaN or infinite values: look for NaN "
                     "in the image, and try amp false"
                 )
-            d[K.DENSITY] = out[1:].float().clamp(0, 1)
-            d[key] = (out[:1] > self.logit).byte()
+            d[K.DENSITY] = density_of(out).float().clamp(0, 1)
+            d[key] = (logits_of(out) > self.logit).byte()
         return d
 
 

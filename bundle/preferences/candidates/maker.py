@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from bundle.channels import clicks_of, em_of, prompted
 from bundle.errors import SettingError
 from bundle.inferers.prompted_sliding_window import PromptedSlidingWindowInferer
 from bundle.networks.promptable_segmenter import PromptableSegmenter
@@ -86,7 +87,7 @@ class CandidateMaker:
         self, policy: PromptableSegmenter, others: Mapping[str, PromptableSegmenter], image: torch.Tensor, key: str
     ) -> Original:
         """What the variants start from, for an image (1,3,X,Y)."""
-        bare = torch.cat((image[:, :1], torch.zeros_like(image[:, 1:])), dim=1)
+        bare = prompted(em_of(image), torch.zeros_like(clicks_of(image)))
         pred: torch.Tensor = self.inferer(bare, policy)
         seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big")
         random = torch.Generator().manual_seed(seed)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from bundle.channels import background_of, clicks_of, density_of, em_of, foreground_of, logits_of, prompted
 from bundle.errors import SettingError
 from bundle.inferers.prompted_sliding_window import PromptedSlidingWindowInferer, most_clicks
 from bundle.networks.prompt_encoder import clicks_to_points
@@ -91,7 +92,7 @@ class Brightness:
     def __call__(self, original: Original) -> Made:
         """One mask for each offset."""
         for offset in self.offsets:
-            yield f"brightness {offset:+g}", original.segment(with_em(original.bare, original.bare[:, :1] + offset))
+            yield f"brightness {offset:+g}", original.segment(with_em(original.bare, em_of(original.bare) + offset))
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Gamma:
 
     def __call__(self, original: Original) -> Made:
         """One mask for each exponent."""
-        em = original.bare[:, :1]
+        em = em_of(original.bare)
         low, high = em.amin(), em.amax()
         for exponent in self.exponents:
             bent = ((em - low) / (high - low).clamp(min=1e-6)) ** exponent
@@ -126,7 +127,7 @@ class Noise:
 
     def __call__(self, original: Original) -> Made:
         """One mask."""
-        em = original.bare[:, :1]
+        em = em_of(original.bare)
         noise = self.std * torch.randn(em.shape, generator=original.random).to(em)
         yield f"noise {self.std:g}", original.segment(with_em(original.bare, em + noise))
 
@@ -137,7 +138,7 @@ class GivenClicks:
 
     def __call__(self, original: Original) -> Made:
         """One mask, none without clicks."""
-        if original.image[:, 1:].any():
+        if clicks_of(original.image).any():
             yield "given clicks", original.segment(original.image)
 
 
@@ -147,10 +148,10 @@ class HalfOfGivenClicks:
 
     def __call__(self, original: Original) -> Made:
         """One mask, none without clicks."""
-        given = original.image[:, 1:]
+        given = clicks_of(original.image)
         if given.any():
             half = given * (torch.rand(given.shape, generator=original.random) < 0.5).to(given)
-            yield "half of the given clicks", original.segment(torch.cat((original.image[:, :1], half), dim=1))
+            yield "half of the given clicks", original.segment(prompted(em_of(original.image), half))
 
 
 @dataclass(frozen=True)
@@ -167,11 +168,11 @@ class DensityPeaks:
 
     def __call__(self, original: Original) -> Made:
         """One mask, none without peaks, or with more clicks in a window than the network takes."""
-        em, given = original.image[:, :1], original.image[:, 1:]
-        peaks = density_peaks(original.pred[:, 1:], self.threshold, self.radius).to(given)
-        clicks = torch.cat((torch.maximum(given[:, :1], peaks), given[:, 1:]), dim=1)
+        em, given = em_of(original.image), clicks_of(original.image)
+        peaks = density_peaks(density_of(original.pred), self.threshold, self.radius).to(given)
+        clicks = torch.cat((torch.maximum(foreground_of(given), peaks), background_of(given)), dim=1)
         if peaks.any() and most_clicks(clicks, original.inferer.window) <= original.inferer.max_points:
-            yield "clicks at density peaks", original.segment(torch.cat((em, clicks), dim=1))
+            yield "clicks at density peaks", original.segment(prompted(em, clicks))
 
 
 @dataclass(frozen=True)
@@ -245,7 +246,7 @@ class EvolvedContour:
 
     def __call__(self, original: Original) -> Made:
         """One mask."""
-        em = original.bare[0, 0].cpu().numpy()
+        em = em_of(original.bare)[0, 0].cpu().numpy()
         yield "evolved contour", evolve_mask(em, mask_of(original.pred), reach=self.reach)
 
 
@@ -265,19 +266,19 @@ class DroppedFeatures:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Segment (B,3,H,W) to (B,2,H,W)."""
-        embedding, fine = self.network.encode(x[:, :1])
-        points = clicks_to_points(x[:, 1:3], self.network.max_points)
+        embedding, fine = self.network.encode(em_of(x))
+        points = clicks_to_points(clicks_of(x), self.network.max_points)
         return self.network.decode(embedding * self.factor.to(embedding), fine, *points)
 
 
 def with_em(image: torch.Tensor, em: torch.Tensor) -> torch.Tensor:
     """An image (1,3,X,Y) with another EM (1,1,X,Y) and the same clicks."""
-    return torch.cat((em, image[:, 1:]), dim=1)
+    return prompted(em, clicks_of(image))
 
 
 def probability_of(pred: Any) -> np.ndarray:
     """Foreground probability (X,Y) float32 of a prediction (1,2,X,Y)."""
-    return pred[0, 0].float().sigmoid().cpu().numpy()
+    return logits_of(pred)[0, 0].float().sigmoid().cpu().numpy()
 
 
 def mask_of(pred: Any, threshold: float = 0.5) -> np.ndarray:
