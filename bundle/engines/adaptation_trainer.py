@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from bundle import keys as K
+from bundle.batches import AdaptationBatch
 from bundle.channels import clicks_of, density_of, em_of, foreground_of, logits_of
 from bundle.engines.click_dropout import drop_points
 from bundle.engines.parts_trainer import PartsTrainer
@@ -19,12 +20,10 @@ from bundle.self_training.mixing import RandMix
 from bundle.self_training.pseudo_labels import PseudoLabeler, PseudoLabels
 
 
-class AdaptationTrainer(PartsTrainer):
+class AdaptationTrainer(PartsTrainer[AdaptationBatch]):
     """Mean-teacher adaptation with prompt-guided contrastive learning (Prompt-DAS, arXiv 2509.18973).
 
-    ``train_data_loader`` yields ``source`` as :class:`SourceTrainer` takes it, and ``target`` with ``image``
-    (B,3,H,W), the weak view and the given clicks, ``strong`` (B,1,H,W), the strong view of the same pixels,
-    ``complete`` (B,) and ``index`` (B,). No entry of the target is a label.
+    ``train_data_loader`` yields a :class:`bundle.batches.AdaptationBatch`. No entry of its target is a label.
 
     Parts of the loss: ``source_seg``, ``source_det``, ``seg``, ``det``, ``pcl``. After an iteration
     ``state.pseudo_labels`` and ``state.given_clicks`` are what the teacher taught, for handlers to watch.
@@ -64,7 +63,7 @@ class AdaptationTrainer(PartsTrainer):
         self.negatives = negatives
         self.bare_prob = bare_prob
 
-    def compute_losses(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+    def compute_losses(self, batch: AdaptationBatch) -> dict[str, torch.Tensor]:
         """Parts of the loss for a source and a target batch."""
         source, target = batch[K.SOURCE], batch[K.TARGET]
         pred = self.inferer(source[K.IMAGE], self.network)

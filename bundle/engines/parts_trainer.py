@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
 
 import torch
 from monai.engines import SupervisedTrainer
@@ -19,7 +20,11 @@ MAX_SKIPPED = 32
 the scale's."""
 
 
-class PartsTrainer(SupervisedTrainer, ABC):
+Batch = TypeVar("Batch", bound=Mapping[str, object])
+"""One of :mod:`bundle.batches`."""
+
+
+class PartsTrainer(SupervisedTrainer, ABC, Generic[Batch]):
     """Ignite trainer whose loss is a weighted sum of named parts.
 
     A subclass says which parts there are by overriding :meth:`compute_losses`. After an iteration
@@ -53,7 +58,7 @@ class PartsTrainer(SupervisedTrainer, ABC):
         self.skipped = 0
 
     @abstractmethod
-    def compute_losses(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+    def compute_losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """The parts of the loss for a batch on the device; a part of every name in ``loss_weights``."""
 
     def to_device(self, batch: Any) -> Any:
