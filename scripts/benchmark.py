@@ -21,7 +21,7 @@ from monai.bundle import ConfigParser
 from bundle import keys as K
 from bundle.atomic import make_folder
 from bundle.engines import PreferenceTrainer, SourceTrainer
-from bundle.engines.parts_trainer import PartsTrainer
+from bundle.engines.parts_trainer import Batch, PartsTrainer
 from bundle.errors import MendableError, SettingError
 from bundle.inferers import ClickSession
 from bundle.json_files import write_json
@@ -78,7 +78,7 @@ def build_network(device: str, size: int) -> PromptableSegmenter:
     Raises:
         SettingError: when ``size`` is no multiple of the network's stride.
     """
-    network = read_config().get_parsed_content("network_def").to(device).eval()
+    network: PromptableSegmenter = read_config().get_parsed_content("network_def").to(device).eval()
     if size % network.stride:
         raise SettingError(f"--size {size} must be a multiple of {network.stride}, the network's stride")
     return network
@@ -181,7 +181,9 @@ def measure_click(options: argparse.Namespace) -> dict[str, Any]:
     return {"click_ms": click_ms, "full_ms": full_ms, "ratio": full_ms / click_ms, **settings_of(options)}
 
 
-def build_trainer(kind: type[PartsTrainer], network: PromptableSegmenter, overlay: str, **kwargs: Any) -> PartsTrainer:
+def build_trainer(
+    kind: type[PartsTrainer[Batch]], network: PromptableSegmenter, overlay: str, **kwargs: Any
+) -> PartsTrainer[Batch]:
     """Return a trainer of a stage, with the loss, its weights and the optimiser's settings of the configs."""
     config = read_config(overlay)
     rate, decay, norm = (config.get_parsed_content(n) for n in ("learning_rate", "weight_decay", "max_grad_norm"))
@@ -216,7 +218,7 @@ def random_batch(options: argparse.Namespace) -> dict[str, torch.Tensor]:
     return {name: tensor.to(options.device) for name, tensor in batch.items()}
 
 
-def train(trainer: PartsTrainer, batch: dict[str, torch.Tensor]) -> None:
+def train(trainer: PartsTrainer[Any], batch: dict[str, torch.Tensor]) -> None:
     """Make one step: forward, losses, backward, optimiser."""
     trainer.network.train()
     trainer.optimizer.zero_grad(set_to_none=True)
@@ -251,7 +253,7 @@ def medians(*actions: Callable[[], Any], repeats: int, device: str) -> list[floa
 
 def milliseconds(action: Callable[[], Any], device: str) -> float:
     """Return the time that one call takes, from an idle device to an idle device."""
-    wait = torch.cuda.synchronize if torch.device(device).type == "cuda" else lambda: None
+    wait: Callable[[], None] = torch.cuda.synchronize if torch.device(device).type == "cuda" else lambda: None
     wait()
     start = time.perf_counter()
     action()

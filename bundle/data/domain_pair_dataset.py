@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -34,7 +34,12 @@ class DomainPairDataset(CacheDataset, Randomizable):
     """
 
     def __init__(
-        self, data: Sequence[dict], transform: Callable | None, source: Dataset, match_prob: float = 0.0, **kwargs: Any
+        self,
+        data: Sequence[Mapping[str, Any]],
+        transform: Callable[..., Any] | None,
+        source: Dataset,
+        match_prob: float = 0.0,
+        **kwargs: Any,
     ) -> None:
         if not 0 <= match_prob <= 1:
             raise SettingError(f"match_prob must be in [0, 1], got {match_prob}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,7 +150,7 @@ def _with_data_folder(options: Preparation) -> Preparation:
     }
     if not folders:
         raise DataError(f"{options.data}: expected train/images or test/images in it; or give --train and --test")
-    return dataclasses.replace(options, **folders)  # type: ignore[arg-type]
+    return dataclasses.replace(options, **folders)  # type: ignore[arg-type]  # these fields are lists of paths
 
 
 def _check_numbers(options: Preparation) -> None:
@@ -244,7 +244,7 @@ def _write_sections(
     return clicks, entries
 
 
-def _read(sections: Sequence[_Section], scale: float) -> Iterator[tuple[_Section, NDArray, NDArray | None]]:
+def _read(sections: Sequence[_Section], scale: float) -> Iterator[tuple[_Section, NDArray[Any], NDArray[Any] | None]]:
     """Yield each section with its image and mask (X,Y) at the size of the output, reading every file once."""
     for source, group in groupby(sections, key=lambda section: section.source):
         image = _to_gray(read_image(source.image))
@@ -255,19 +255,20 @@ def _read(sections: Sequence[_Section], scale: float) -> Iterator[tuple[_Section
             yield section, _resampled(image[..., section.z], size), part
 
 
-def _to_gray(image: NDArray) -> NDArray:
+def _to_gray(image: NDArray[Any]) -> NDArray[Any]:
     """Return the image as uint8 or uint16, unchanged where its values fit."""
     if np.issubdtype(image.dtype, np.integer) and image.min() >= 0 and image.max() <= 65535:
         return image.astype(np.uint8 if image.dtype.itemsize == 1 else np.uint16)
     low, high = np.percentile(image, (0.1, 99.9))
-    return np.rint(np.clip((image - low) / ((high - low) or 1), 0, 1) * 65535).astype(np.uint16)
+    gray: NDArray[np.uint16] = np.rint(np.clip((image - low) / ((high - low) or 1), 0, 1) * 65535).astype(np.uint16)
+    return gray
 
 
-def _resampled(section: NDArray, size: tuple[int, int]) -> NDArray:
+def _resampled(section: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """Resample (X,Y) to ``size``, the type kept."""
     if section.shape == size:
         return section
-    values = resize(section.astype(np.float32), size, order=1, anti_aliasing=True)
+    values: NDArray[np.float32] = resize(section.astype(np.float32), size, order=1, anti_aliasing=True)
     return (np.rint(values) if np.issubdtype(section.dtype, np.integer) else values).astype(section.dtype)
 
 

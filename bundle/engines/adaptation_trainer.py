@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -88,7 +88,8 @@ class AdaptationTrainer(PartsTrainer[AdaptationBatch]):
         clicks = self.pseudo_labeler.estimate_clicks(density_of(found), given, teacher.max_points)
         pred = teacher.decode(embedding, fine, *clicks_to_points(clicks, teacher.max_points))
         doubtful = self.exemplars([embedding, *fine], logits_of(pred) > 0, foreground_of(given) > 0.5, index)
-        return self.pseudo_labeler(pred, given, clicks, complete, doubtful)
+        pseudo: PseudoLabels = self.pseudo_labeler(pred, given, clicks, complete, doubtful)
+        return pseudo
 
     def mixed_view(self, strong: torch.Tensor, pseudo: PseudoLabels) -> tuple[torch.Tensor, PseudoLabels]:
         """Mix the strong views and the targets that belong to them alike.
@@ -112,7 +113,7 @@ class AdaptationTrainer(PartsTrainer[AdaptationBatch]):
         self, image: torch.Tensor, pseudo: PseudoLabels
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
         """The student's prediction (B,2,H,W) with some of the clicks, and the arguments of the contrastive loss."""
-        student: Any = getattr(self.network, "module", self.network)
+        student = cast(PromptableSegmenter, getattr(self.network, "module", self.network))
         coords, labels = clicks_to_points(pseudo.clicks, student.max_points, pseudo.ranks)
         positive = labels == 1
         believed = pseudo.weight > 0

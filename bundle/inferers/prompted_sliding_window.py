@@ -69,7 +69,8 @@ class PromptedSlidingWindowInferer(SlidingWindowInferer):
         for k in range(self.rotations):
             out: Any = super().__call__(torch.rot90(inputs, k, (2, 3)), network, *args, **kwargs)
             total = total + torch.rot90(out, -k, (2, 3))
-        return total / self.rotations
+        mean: torch.Tensor = total / self.rotations
+        return mean
 
     def _check_stride(self, network: Callable[..., Any]) -> None:
         """Otherwise the network's output is a bit larger than the window, and MONAI would stretch the mask."""

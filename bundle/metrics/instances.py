@@ -36,4 +36,5 @@ def label_instances(mask: NdarrayOrTensor, min_size: int = 0, connectivity: int 
     components = label(array.reshape(array.shape[-2:]) > 0, connectivity=_RANK[connectivity])
     kept = np.bincount(components.ravel()) > min_size
     kept[0] = False
-    return (np.cumsum(kept) * kept).astype(np.int32)[components].reshape(array.shape)
+    instances: np.ndarray = (np.cumsum(kept) * kept).astype(np.int32)[components].reshape(array.shape)
+    return instances

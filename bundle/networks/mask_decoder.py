@@ -40,7 +40,8 @@ class Upscale(nn.Module):
         x = self.norm(self.up(x))
         if fine is not None:
             x = x + self.skip(fine)
-        return self.fuse(F.gelu(x))
+        fused: torch.Tensor = self.fuse(F.gelu(x))
+        return fused
 
 
 class MaskDecoder(nn.Module):

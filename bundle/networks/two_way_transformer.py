@@ -59,7 +59,8 @@ class Attention(nn.Module):
         out = F.scaled_dot_product_attention(
             self._heads(self.q_proj(q)), self._heads(self.k_proj(k)), self._heads(self.v_proj(v)), attn_mask=allowed
         )
-        return self.out_proj(out.transpose(1, 2).flatten(2))
+        mixed: torch.Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
+        return mixed
 
 
 class TwoWayBlock(nn.Module):

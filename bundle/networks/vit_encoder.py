@@ -145,7 +145,8 @@ class _Block(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         tokens = tokens + self.attn(self.norm1(tokens))
-        return tokens + self.mlp(self.norm2(tokens))
+        mapped: Tensor = self.mlp(self.norm2(tokens))
+        return tokens + mapped
 
 
 class _SelfAttention(nn.Module):
@@ -163,7 +164,8 @@ class _SelfAttention(nn.Module):
         batch, count = tokens.shape[0], tokens.shape[1]
         qkv = self.qkv(tokens).reshape(batch, count, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
-        return self.drop(self.proj(mixed.transpose(1, 2).flatten(2)))
+        projected: Tensor = self.drop(self.proj(mixed.transpose(1, 2).flatten(2)))
+        return projected
 
 
 def load_dino_weights(encoder: ViTEncoder, path: str | Path) -> None:

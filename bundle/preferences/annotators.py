@@ -165,7 +165,7 @@ class OracleAnnotator(SimulatedAnnotator):
             return "skip"
         numbers = distinct(view.candidates, view.region)
         scores = regional_dice(view.candidates[numbers], view.truth, view.region)
-        ranked = [numbers[i] for i in np.argsort(-scores, kind="stable")]
+        ranked: list[int] = [numbers[i] for i in np.argsort(-scores, kind="stable")]
         if len(ranked) == 1 or -np.diff(-np.sort(-scores))[0] < self.tie_margin:
             return "tie"
         return ranked[random.integers(1, len(ranked))] if errs else ranked[0]

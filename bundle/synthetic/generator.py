@@ -148,8 +148,9 @@ def _write_png(path: Path, array: NDArray[np.uint8]) -> None:
 
 def _noise(shape: tuple[int, int], sigma: float, rng: np.random.Generator) -> Field:
     """Gaussian noise of mean 0, deviation 1 and correlation length ``sigma`` pixels."""
-    field = gaussian_filter(rng.standard_normal(shape), sigma) if sigma > 0 else rng.standard_normal(shape)
-    return (field - field.mean()) / field.std()
+    field: Field = gaussian_filter(rng.standard_normal(shape), sigma) if sigma > 0 else rng.standard_normal(shape)
+    noise: Field = (field - field.mean()) / field.std()
+    return noise
 
 
 def _cells(style: Style, shape: tuple[int, int], rng: np.random.Generator) -> tuple[Field, Field]:
@@ -266,4 +267,5 @@ def _expose(canvas: Field, style: Style, rng: np.random.Generator) -> NDArray[np
     seen = gaussian_filter(canvas, style.blur) + style.shading * _noise(shape, 0.25 * min(shape), rng)
     seen = 0.5 + style.contrast * (np.clip(seen, 0, 1) ** style.gamma - 0.5)
     seen += style.noise * _noise(shape, style.noise_grain, rng)
-    return np.rint(255 * np.clip(seen, 0, 1)).astype(np.uint8)
+    image: NDArray[np.uint8] = np.rint(255 * np.clip(seen, 0, 1)).astype(np.uint8)
+    return image

@@ -48,8 +48,9 @@ def density_map(shape: tuple[int, int], centres: np.ndarray, sigma: float) -> np
     seeds = np.ones(shape, dtype=bool)
     seeds[tuple(centres.T)] = False
     # The largest of equal Gaussians is that of the nearest centre.
-    distance = ndimage.distance_transform_edt(seeds)
-    return np.exp(-np.square(distance) / (2 * sigma * sigma)).astype(np.float32)
+    distance: np.ndarray = ndimage.distance_transform_edt(seeds)
+    density: np.ndarray = np.exp(-np.square(distance) / (2 * sigma * sigma)).astype(np.float32)
+    return density
 
 
 class InstanceTargetsd(MapTransform):

@@ -89,7 +89,7 @@ class SaveOutputsd(MapTransform):
         return data
 
     @staticmethod
-    def _sections(data: Mapping[Hashable, Any], key: Hashable, picture: bool) -> dict[str, NDArray]:
+    def _sections(data: Mapping[Hashable, Any], key: Hashable, picture: bool) -> dict[str, NDArray[Any]]:
         """The arrays (X,Y) of the files, as their format wants them."""
         mask, density, instances = (_section(data[name]) for name in (key, K.DENSITY, K.INSTANCES))
         count, most = int(instances.max(initial=0)), np.iinfo(np.uint16).max
@@ -104,7 +104,7 @@ class SaveOutputsd(MapTransform):
         }
 
 
-def write_like(path: str | Path, section: NDArray, reference: str | Path) -> None:
+def write_like(path: str | Path, section: NDArray[Any], reference: str | Path) -> None:
     """Write a section with the geometry of another file, atomically.
 
     MONAI's writers would drop what a 2D affine does not hold: NIfTI's unit, and the position of a section in a file
@@ -133,7 +133,7 @@ def _is_nifti(path: Path) -> bool:
     return path.name.endswith((".nii", ".nii.gz"))
 
 
-def _write_itk(path: Path, section: NDArray, like: Any) -> None:
+def _write_itk(path: Path, section: NDArray[Any], like: Any) -> None:
     # ITK's arrays are (y, x) or (z, y, x)
     rows = np.ascontiguousarray(section.T).reshape(itk.array_view_from_image(like).shape)
     image = itk.image_view_from_array(rows)
@@ -141,14 +141,14 @@ def _write_itk(path: Path, section: NDArray, like: Any) -> None:
     write_itk(path, image)
 
 
-def _write_nifti(path: Path, section: NDArray, like: Any) -> None:
+def _write_nifti(path: Path, section: NDArray[Any], like: Any) -> None:
     image = type(like)(section.reshape(like.shape), like.affine, like.header, dtype=section.dtype)
     image.header["cal_min"] = image.header["cal_max"] = 0  # the brightness window of the input
     nibabel.save(image, path)
 
 
-def _section(value: Any) -> NDArray:
-    array = convert_to_numpy(value)
+def _section(value: Any) -> NDArray[Any]:
+    array: NDArray[Any] = convert_to_numpy(value)
     return array.reshape(array.shape[-2:])
 
 

@@ -65,7 +65,7 @@ def evolve_mask(
     image = np.asarray(image, dtype=np.float64)
     spread = image.std()
     if spread == 0 or not mask.any() or mask.all():
-        return mask.copy()
+        return np.array(mask)
     image = (image - image.mean()) / spread
     sigma, window = reach / 4, 1.5 * reach
     # distances to the nearest pixel of the other kind, which is half a pixel beyond the contour
@@ -74,7 +74,7 @@ def evolve_mask(
     edges = inverse_gaussian_gradient(image, sigma=sigma) if method == "geodesic" else None
     smooth = ndimage.gaussian_filter(image, sigma)
     near = outside < 2 * window
-    evolved = mask
+    evolved: np.ndarray = mask
     # Two steps at a time: scikit-image smooths with two operators in turn, and remembers across calls whose turn it is.
     for _ in range(math.ceil(1.25 * reach)):
         if edges is not None:
@@ -97,4 +97,6 @@ def _membership(image: np.ndarray, mask: np.ndarray, near: np.ndarray, window: f
 
 def _local_mean(image: np.ndarray, where: np.ndarray, window: float) -> np.ndarray:
     weight = where.astype(np.float64)
-    return ndimage.gaussian_filter(image * weight, window) / (ndimage.gaussian_filter(weight, window) + 1e-6)
+    total, area = ndimage.gaussian_filter(image * weight, window), ndimage.gaussian_filter(weight, window)
+    mean: np.ndarray = total / (area + 1e-6)
+    return mean

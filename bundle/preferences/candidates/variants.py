@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from bundle.networks.prompt_encoder import clicks_to_points
 from bundle.networks.promptable_segmenter import PromptableSegmenter
 from bundle.preferences.candidates.contour_evolution import evolve_mask
 from bundle.self_training.pseudo_labels import density_peaks
+
+Network = Callable[[torch.Tensor], torch.Tensor]
+"""Images (B,3,X,Y) to logits and density (B,2,X,Y)."""
 
 Made = Iterator[tuple[str, np.ndarray]]
 """For each mask how it was made, in words, and the mask (X,Y) bool."""
@@ -44,7 +47,7 @@ class Original:
     inferer: PromptedSlidingWindowInferer
     random: torch.Generator
 
-    def segment(self, image: torch.Tensor, network: Any = None) -> np.ndarray:
+    def segment(self, image: torch.Tensor, network: Network | None = None) -> np.ndarray:
         """Mask (X,Y) bool of an image (1,3,X,Y) by the network, or by another."""
         return mask_of(self.inferer(image, network or self.network))
 
@@ -190,7 +193,7 @@ class Zoom:
         bare = original.bare
         for factor in self.factors:
             zoomed = F.interpolate(bare, scale_factor=factor, mode="bilinear", align_corners=False)
-            pred: Any = original.inferer(zoomed, original.network)
+            pred = original.inferer(zoomed, original.network)
             back = F.interpolate(pred, bare.shape[2:], mode="bilinear", align_corners=False)
             yield f"zoom {factor:g}", mask_of(back)
 
@@ -219,7 +222,7 @@ class Turns:
         """One mask."""
         preds = [original.pred]
         for k in (1, 2, 3):
-            turned: Any = original.inferer(torch.rot90(original.bare, k, (2, 3)), original.network)
+            turned = original.inferer(torch.rot90(original.bare, k, (2, 3)), original.network)
             preds.append(torch.rot90(turned, -k, (2, 3)))
         yield "mean of four turns", mask_of(torch.stack(preds).mean(dim=0))
 
@@ -276,11 +279,11 @@ def with_em(image: torch.Tensor, em: torch.Tensor) -> torch.Tensor:
     return prompted(em, clicks_of(image))
 
 
-def probability_of(pred: Any) -> np.ndarray:
+def probability_of(pred: torch.Tensor) -> np.ndarray:
     """Foreground probability (X,Y) float32 of a prediction (1,2,X,Y)."""
     return logits_of(pred)[0, 0].float().sigmoid().cpu().numpy()
 
 
-def mask_of(pred: Any, threshold: float = 0.5) -> np.ndarray:
+def mask_of(pred: torch.Tensor, threshold: float = 0.5) -> np.ndarray:
     """Mask (X,Y) bool of a prediction (1,2,X,Y): where the foreground probability is above a threshold."""
     return probability_of(pred) > threshold

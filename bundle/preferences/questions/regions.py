@@ -40,7 +40,8 @@ def split_regions(regions: str, candidates: np.ndarray) -> np.ndarray:
     if kind == "grid":
         size = int(number)
         columns, rows = np.arange(width) // size, np.arange(height) // size
-        return (columns[:, None] + rows[None] * -(-width // size)).astype(np.int32)
+        numbers: np.ndarray = (columns[:, None] + rows[None] * -(-width // size)).astype(np.int32)
+        return numbers
     gap = min(int(number), max(width, height))  # a larger one changes nothing, and would take memory for its size
     # Squares of gap + 1 pixels, put on two pixels, touch if and only if at most gap pixels lie between the two.
     apart = disputed(candidates)

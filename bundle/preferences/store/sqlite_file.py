@@ -262,7 +262,7 @@ def _prepare(connection: sqlite3.Connection, create: bool) -> None:
 
 def _is_new(connection: sqlite3.Connection) -> bool:
     """Tell whether the file is empty, as sqlite leaves one that was opened and never written."""
-    count = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    count = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
     return count == 0 and _pragma(connection, "application_id") == 0 and _pragma(connection, "user_version") == 0
 
 
@@ -270,5 +270,5 @@ def _is_of_version_1(connection: sqlite3.Connection) -> bool:
     return _pragma(connection, "application_id") == APPLICATION and _pragma(connection, "user_version") == 1
 
 
-def _pragma(connection: sqlite3.Connection, name: str) -> Any:
-    return connection.execute(f"PRAGMA {name}").fetchone()[0]
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])

@@ -46,7 +46,7 @@ class SectionInferTask(BasicInferTask):
         self.parser = config
         self._config["device"] = devices()
 
-    def pre_transforms(self, data: Any = None) -> Sequence[Callable]:
+    def pre_transforms(self, data: Any = None) -> Sequence[Callable[..., Any]]:
         """Those of the configuration; clicks stand in the request under their names there."""
         return self.parser.get_parsed_content("preprocessing").transforms
 
@@ -54,7 +54,7 @@ class SectionInferTask(BasicInferTask):
         """That of the configuration."""
         return self.parser.get_parsed_content("inferer")
 
-    def post_transforms(self, data: Any = None) -> Sequence[Callable]:
+    def post_transforms(self, data: Any = None) -> Sequence[Callable[..., Any]]:
         """Those of the configuration, and outlines for QuPath, whose requests name an ``output``."""
         transforms = list(self.parser.get_parsed_content("postprocessing").transforms)
         if data and data.get("output"):
