@@ -78,7 +78,7 @@ class MaskDecoder(nn.Module):
         if len(skips) != 2:
             raise ValueError(f"skip_channels is {skips}, expected those of two finer features, or ()")
         c4, c2 = upscaled_channels
-        self.mask_token = nn.Parameter(torch.randn(1, 1, embed_dim) * 0.02)
+        self.mask_token = nn.Parameter(torch.randn(1, 1, embed_dim) * 0.02)  # the deviation of ViT's tokens
         self.transformer = TwoWayTransformer(depth, embed_dim, num_heads, mlp_dim)
         self.upscale4 = Upscale(embed_dim, c4, skips[0])
         self.upscale2 = Upscale(c4, c2, skips[1])
