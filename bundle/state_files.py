@@ -54,16 +54,16 @@ def read_state(path: Path, also: Collection[str] = ()) -> Any:
         :func:`first_spoilt`.
 
     Raises:
-        ValueError: it cannot be read, or holds something else.
+        DataError: it cannot be read, or holds something else.
     """
     try:
         strange = _first_strange(path, PLAIN | set(also))
         state = None if strange else torch.load(path, map_location="cpu", weights_only=True)
         strange = strange or _first_overlapping(state)
     except Exception as error:  # zip, pickle and torch errors have no class in common
-        raise ValueError(f"{path}: no checkpoint that torch can read ({type(error).__name__}); name another") from error
+        raise DataError(f"{path}: no checkpoint that torch can read ({type(error).__name__}); name another") from error
     if strange:
-        raise ValueError(
+        raise DataError(
             f"{path}: holds {printable(strange)}, expected plain dense tensors of real numbers; name a file that a "
             "training wrote"
         )

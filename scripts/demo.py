@@ -18,7 +18,7 @@ import pandas as pd
 
 from bundle.atomic import make_folder
 from bundle.data.preparation import Preparation, prepare_domain
-from bundle.errors import DataError
+from bundle.errors import MendableError
 from bundle.json_files import read_json, write_json
 from bundle.metrics import SCORES
 from bundle.synthetic.generator import write_domain
@@ -308,7 +308,7 @@ def main() -> int:
         noise = draw_noise(run, rows) if args.study else None
         report = write_report(run, f"{source} to {target}", rows, judged="wda_15+lpo", noise=noise)
         write_overview(run, rows, ("source_only", "wda_15", "wda_15+lpo"))
-    except (CellError, DataError, OSError) as error:
+    except (CellError, MendableError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"\n{format_table(rows)}\n\n{total:.0f} seconds; pictures: {report}")

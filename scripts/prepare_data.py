@@ -12,7 +12,7 @@ import itk
 
 from bundle.data.image_files import SUFFIXES
 from bundle.data.preparation import Preparation, Prepared, prepare_domain
-from bundle.errors import DataError
+from bundle.errors import MendableError
 
 _FORMATS = f"""Formats: {" ".join(SUFFIXES)}; 2D, or 3D stacks whose sections along z become images
 <split>_<stem>_z000.png, ... Output is gray PNG: 8 bits stay 8 bits, other integers become 16 bits, and floating point
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = Preparation(**vars(parser().parse_args(arguments)))
     try:
         prepared = prepare_domain(options)
-    except (DataError, OSError) as error:
+    except (MendableError, OSError) as error:
         print(f"prepare_data: {error}", file=sys.stderr)
         return 2
     print(f"{options.output}\n{summary(prepared)}")

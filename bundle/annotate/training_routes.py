@@ -8,7 +8,8 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Response
 
 from bundle.annotate.request_models import Nothing, Start
-from bundle.annotate.training_process import BusyError, Training
+from bundle.annotate.training_lock import BusyError
+from bundle.annotate.training_process import Training
 
 
 def training_routes(training: Training, is_trained: Callable[[], bool]) -> APIRouter:

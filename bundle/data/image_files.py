@@ -145,7 +145,7 @@ def check_section(path: str | Path, header: ImageHeader) -> None:
         raise DataError(f"{path}: has {header.channels} channels; expected one. Save it as plain gray")
 
 
-def read_image(path: str | Path) -> NDArray:
+def read_image(path: str | Path) -> NDArray[Any]:
     """Read an image file as gray sections, the type of its numbers kept.
 
     MONAI's readers are called without ``LoadImage``, which returns tensors and so widens 16-bit integers.
@@ -177,7 +177,7 @@ def read_image(path: str | Path) -> NDArray:
     return array.reshape(*header.size, header.sections)
 
 
-def write_png(path: str | Path, section: NDArray) -> None:
+def write_png(path: str | Path, section: NDArray[Any]) -> None:
     """Write one section as a gray PNG.
 
     Args:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from bundle.data.image_files import read_image, write_png
 from bundle.data.input_files import InputFile, common_pixel_size, find_input_files
 from bundle.data.points import Clicks, PointsFile, check_inside, read_points, write_points
 from bundle.data.simulated_clicks import click_instances, share_of
-from bundle.errors import DataError
+from bundle.errors import DataError, SettingError
 from bundle.keys import IMAGE, LABEL
 
 _PREFIX = {"training": "train", "validation": "validation", "test": "test"}
@@ -143,7 +143,7 @@ def _with_data_folder(options: Preparation) -> Preparation:
     if options.data is None:
         return options
     if options.train or options.test or options.train_labels or options.test_labels:
-        raise DataError(f"--data {options.data} stands for --train, --test and their labels; give one or the other")
+        raise SettingError(f"--data {options.data} stands for --train, --test and their labels; give one or the other")
     folders = {
         name + suffix: [options.data / name / kind]
         for name in ("train", "test")
@@ -152,21 +152,21 @@ def _with_data_folder(options: Preparation) -> Preparation:
     }
     if not folders:
         raise DataError(f"{options.data}: expected train/images or test/images in it; or give --train and --test")
-    return dataclasses.replace(options, **folders)  # type: ignore[arg-type]
+    return dataclasses.replace(options, **folders)  # type: ignore[arg-type]  # these fields are lists of paths
 
 
 def _check_numbers(options: Preparation) -> None:
     for name in ("pixel_size", "output_pixel_size"):
         value = getattr(options, name)
         if value is not None and not (math.isfinite(value) and value > 0):
-            raise DataError(f"{name} is {value}; expected nanometres above 0")
+            raise SettingError(f"{name} is {value}; expected nanometres above 0")
     if not 0 <= options.validation_share < 1:
-        raise DataError(f"validation_share is {options.validation_share}; expected 0 or more and less than 1")
+        raise SettingError(f"validation_share is {options.validation_share}; expected 0 or more and less than 1")
     for share in options.points_share:
         if not 0 < share <= 1:
-            raise DataError(f"points_share is {share}; expected more than 0 and at most 1, as 0.15 for 15 %")
+            raise SettingError(f"points_share is {share}; expected more than 0 and at most 1, as 0.15 for 15 %")
     if options.seed < 0:
-        raise DataError(f"seed is {options.seed}; expected 0 or more")
+        raise SettingError(f"seed is {options.seed}; expected 0 or more")
 
 
 def _plan(options: Preparation) -> list[_Section]:
@@ -174,7 +174,7 @@ def _plan(options: Preparation) -> list[_Section]:
     train = _sections(find_input_files(options.train, options.train_labels))
     test = _sections(find_input_files(options.test, options.test_labels))
     if not train and not test:
-        raise DataError("no images: give --train, --test or --data")
+        raise SettingError("no images: give --train, --test or --data")
     held = _validation_count(len(train), options.validation_share)
     splits = {"training": train[: len(train) - held], "validation": train[len(train) - held :], "test": test}
     sections = [
@@ -198,7 +198,7 @@ def _validation_count(sections: int, share: float) -> int:
         return 0
     count = max(1, math.floor(share * sections + 0.5))
     if count >= sections:
-        raise DataError(f"validation_share {share} of {sections} training sections leaves none to train on")
+        raise SettingError(f"validation_share {share} of {sections} training sections leaves none to train on")
     return count
 
 
@@ -246,7 +246,7 @@ def _write_sections(
     return clicks, entries
 
 
-def _read(sections: Sequence[_Section], scale: float) -> Iterator[tuple[_Section, NDArray, NDArray | None]]:
+def _read(sections: Sequence[_Section], scale: float) -> Iterator[tuple[_Section, NDArray[Any], NDArray[Any] | None]]:
     """Yield each section with its image and mask (X,Y) at the size of the output, reading every file once."""
     for file, group in groupby(sections, key=lambda section: section.file):
         image = _to_gray(read_image(file.image))
@@ -257,19 +257,20 @@ def _read(sections: Sequence[_Section], scale: float) -> Iterator[tuple[_Section
             yield section, _resampled(image[..., section.z], size), part
 
 
-def _to_gray(image: NDArray) -> NDArray:
+def _to_gray(image: NDArray[Any]) -> NDArray[Any]:
     """Return the image as uint8 or uint16, unchanged where its values fit."""
     if np.issubdtype(image.dtype, np.integer) and image.min() >= 0 and image.max() <= 65535:
         return image.astype(np.uint8 if image.dtype.itemsize == 1 else np.uint16)
     low, high = np.percentile(image, (0.1, 99.9))
-    return np.rint(np.clip((image - low) / ((high - low) or 1), 0, 1) * 65535).astype(np.uint16)
+    gray: NDArray[np.uint16] = np.rint(np.clip((image - low) / ((high - low) or 1), 0, 1) * 65535).astype(np.uint16)
+    return gray
 
 
-def _resampled(section: NDArray, size: tuple[int, int]) -> NDArray:
+def _resampled(section: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """Resample (X,Y) to ``size``, the type kept."""
     if section.shape == size:
         return section
-    values = resize(section.astype(np.float32), size, order=1, anti_aliasing=True)
+    values: NDArray[np.float32] = resize(section.astype(np.float32), size, order=1, anti_aliasing=True)
     return (np.rint(values) if np.issubdtype(section.dtype, np.integer) else values).astype(section.dtype)
 
 

@@ -1,7 +1,7 @@
 from .evaluation_pictures import EvaluationPictures
 from .evaluation_table import EvaluationTable
 from .judgement_pictures import JudgementPictures
-from .judgement_rounds import JudgementRounds
+from .feedback import Feedback
 from .mean_teacher import MeanTeacher
 from .preference_guard import PreferenceGuard
 from .preference_statistics import PreferenceStatistics
@@ -17,7 +17,7 @@ __all__ = [
     "EvaluationPictures",
     "EvaluationTable",
     "JudgementPictures",
-    "JudgementRounds",
+    "Feedback",
     "LoadWeights",
     "MeanTeacher",
     "PreferenceGuard",

@@ -20,6 +20,7 @@ from torch import nn
 
 from bundle import keys as K
 from bundle.atomic import make_folder, replacing
+from bundle.channels import em_of, logits_of
 from bundle.handlers.evaluation_pictures import AGREED, FOREGROUND_CLICK, INVENTED, MISSED, gray, overlay
 from bundle.inferers.prompted_sliding_window import PromptedSlidingWindowInferer
 from bundle.preferences.candidates.files import CandidateSet, read_candidates
@@ -80,7 +81,7 @@ class JudgementPictures:
         judged = max(self.dataset.data, key=lambda item: len(item[K.JUDGEMENTS]))
         paths = [str(item[K.IMAGE]) for item in self.images.data]
         item = self.images[paths.index(str(judged[K.IMAGE]))]
-        image = torch.as_tensor(item[K.IMAGE])[:1].float()
+        image = em_of(torch.as_tensor(item[K.IMAGE])).float()
         truth = np.asarray(item[K.LABEL])[0] > 0 if K.LABEL in item else None
         made = read_candidates(judged[K.CANDIDATES_FILE])
         figure = judgement_figure(image[0].numpy(), made, judged[K.JUDGEMENTS], self.segment(image), truth)
@@ -97,7 +98,7 @@ class JudgementPictures:
         self.policy.eval()
         pred = self.inferer(bare, self.policy)
         self.policy.train(mode)
-        return (pred[0, 0].float().sigmoid() > self.threshold).cpu().numpy()
+        return (logits_of(pred)[0, 0].float().sigmoid() > self.threshold).cpu().numpy()
 
 
 def judgement_figure(

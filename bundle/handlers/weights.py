@@ -12,6 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from bundle.errors import DataError
 from bundle.state_files import LARGEST_WEIGHT, first_spoilt, printable, read_state, write_state
 
 AGAIN = "with --resume True"
@@ -30,8 +31,8 @@ class LoadWeights:
         network: changed in place; without a wrapper for several devices.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: when attached: the file is unreadable, of another architecture, or its weights are not finite.
+        DataError: there is no such file; when attached: the file is unreadable, of another architecture, or its
+            weights are not finite.
     """
 
     ahead_of = ("Resume",)
@@ -40,7 +41,7 @@ class LoadWeights:
         self.path = Path(path)
         self.network = network
         if not self.path.is_file():
-            raise FileNotFoundError(f"{path}: no such checkpoint; train one first, or name another")
+            raise DataError(f"{path}: no such checkpoint; train one first, or name another")
 
     def load(self) -> None:
         """Load; for a command without an engine."""
@@ -87,10 +88,10 @@ def load_matching(network: nn.Module, state: Any, source: str) -> None:
         source: where it comes from, for the message.
 
     Raises:
-        ValueError: it is no state dict, one of another architecture, or one of a training that went wrong.
+        DataError: it is no state dict, one of another architecture, or one of a training that went wrong.
     """
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ValueError(f"{source}: holds no flat state dict of tensors; name a file that a training wrote at its end")
+        raise DataError(f"{source}: holds no flat state dict of tensors; name a file that a training wrote at its end")
     own = network.state_dict()
     both = [name for name in own if name in state]
     differences = {
@@ -109,13 +110,13 @@ def load_matching(network: nn.Module, state: Any, source: str) -> None:
     }
     found = [f"{len(names)} {kind}, such as {names[0]}" for kind, names in differences.items() if names]
     if found:
-        raise ValueError(
+        raise DataError(
             f"{source}: holds the weights of another network than image_encoder and decoder describe: of {len(own)} "
             f"entries {'; '.join(found)}. Set both as in its training, or name another checkpoint"
         )
     spoilt = first_spoilt(state, LARGEST_WEIGHT)
     if spoilt:
-        raise ValueError(f"{source}: {spoilt}: these are the weights of a training that diverged; name another")
+        raise DataError(f"{source}: {spoilt}: these are the weights of a training that diverged; name another")
     network.load_state_dict(dict(state))
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from scipy import ndimage
 
+from bundle.errors import DataError, SettingError
 from bundle.preferences.candidates.comparison import distinct, majority, regional_dice
 from bundle.preferences.candidates.contour_evolution import evolve_mask
 from bundle.preferences.store.judgement_store import JudgementStore
@@ -116,7 +117,7 @@ class OracleAnnotator(SimulatedAnnotator):
         seed: of the random numbers, from 0.
 
     Raises:
-        ValueError: when a number is out of range.
+        SettingError: when a number is out of range.
     """
 
     reads_labels = True
@@ -126,10 +127,10 @@ class OracleAnnotator(SimulatedAnnotator):
     ) -> None:
         for setting, value in (("noise", noise), ("abstain", abstain)):
             if not 0 <= value <= 1:
-                raise ValueError(f"{setting} of the oracle is {value}: expected a probability in [0, 1]")
+                raise SettingError(f"{setting} of the oracle is {value}: expected a probability in [0, 1]")
         for setting, value in (("tie_margin", tie_margin), ("seconds", seconds), ("seed", seed)):
             if not value >= 0:
-                raise ValueError(f"{setting} of the oracle is {value}: expected a number from 0")
+                raise SettingError(f"{setting} of the oracle is {value}: expected a number from 0")
         self.noise = noise
         self.tie_margin = tie_margin
         self.abstain = abstain
@@ -154,17 +155,17 @@ class OracleAnnotator(SimulatedAnnotator):
             The choice; ``tie`` if all candidates are the same in the region.
 
         Raises:
-            ValueError: the truth is not known.
+            DataError: the truth is not known.
         """
         if view.truth is None:
-            raise ValueError("the oracle needs the truth of the images it judges; add labels, or ask another annotator")
+            raise DataError("the oracle needs the truth of the images it judges; add labels, or ask another annotator")
         random = np.random.default_rng([self.seed, *view.key.encode()])
         abstains, errs = random.random(2) < (self.abstain, self.noise)
         if abstains:
             return "skip"
         numbers = distinct(view.candidates, view.region)
         scores = regional_dice(view.candidates[numbers], view.truth, view.region)
-        ranked = [numbers[i] for i in np.argsort(-scores, kind="stable")]
+        ranked: list[int] = [numbers[i] for i in np.argsort(-scores, kind="stable")]
         if len(ranked) == 1 or -np.diff(-np.sort(-scores))[0] < self.tie_margin:
             return "tie"
         return ranked[random.integers(1, len(ranked))] if errs else ranked[0]
@@ -187,7 +188,7 @@ class ContourAnnotator(SimulatedAnnotator):
         second_opinion: skip where the majority of the candidates, morphologically opened, has another best candidate.
 
     Raises:
-        ValueError: when ``margin`` is negative.
+        SettingError: when ``margin`` is negative.
     """
 
     seconds = 0.0
@@ -196,7 +197,7 @@ class ContourAnnotator(SimulatedAnnotator):
         self, margin: float = 0.3, method: str = "geodesic", reach: float = 4.0, second_opinion: bool = True
     ) -> None:
         if not margin >= 0:
-            raise ValueError(f"margin of the contour annotator is {margin}: expected a number from 0")
+            raise SettingError(f"margin of the contour annotator is {margin}: expected a number from 0")
         self.margin = margin
         self.method = method
         self.reach = reach
@@ -265,14 +266,14 @@ def choose_annotator(
         The annotator.
 
     Raises:
-        ValueError: the annotator or the method is unknown, or ``auto`` finds nobody.
+        SettingError: the annotator or the method is unknown, or ``auto`` finds nobody.
     """
     for name, value, known in (("method", method, METHODS), ("annotator", annotator, ANNOTATORS)):
         if value not in known:
-            raise ValueError(f"{name} is {value!r}, expected one of {', '.join(known)}")
+            raise SettingError(f"{name} is {value!r}, expected one of {', '.join(known)}")
     if annotator == "auto":
         if method != "upo" and not judged_by_people(store):
-            raise ValueError(
+            raise SettingError(
                 f"annotator is 'auto', and nobody has judged in {store}; vote on the page (make annotate), or name "
                 "oracle (labels judge) or evolution (contours judge)"
             )

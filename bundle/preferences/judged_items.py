@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from bundle import keys as K
-from bundle.errors import DataError
+from bundle.errors import DataError, SettingError
 from bundle.preferences.candidates.files import file_sha256, read_candidates
 from bundle.preferences.store.judgement_store import Judgement, Question, check_fresh
 
@@ -38,10 +38,10 @@ def judged_items(
 
     Raises:
         DataError: there is such a judgement, and it is not to be left out.
-        ValueError: ``stale`` is something else.
+        SettingError: ``stale`` is something else.
     """
     if stale not in STALE:
-        raise ValueError(f"stale_judgements is {stale!r}, expected one of {', '.join(STALE)}")
+        raise SettingError(f"stale_judgements is {stale!r}, expected one of {', '.join(STALE)}")
     known = {str(item[K.IMAGE]): item for item in items}
     by_question: dict[str, list[Judgement]] = {}
     for judgement in judgements:

@@ -10,6 +10,7 @@ import torch
 from monai.transforms import MapTransform, Randomizable, Transform
 
 from bundle import keys as K
+from bundle.errors import DataError
 from bundle.losses.preference import chosen_mask
 from bundle.preferences.candidates.comparison import disputed
 from bundle.preferences.candidates.files import read_candidates
@@ -29,7 +30,7 @@ class LoadJudgementsd(MapTransform):
         max_candidates: K.
 
     Raises:
-        ValueError: when called: the candidates have another shape than the image, or there are more than K.
+        DataError: when called: the candidates have another shape than the image, or there are more than K.
     """
 
     def __init__(self, keys: str = K.IMAGE, max_candidates: int = 8) -> None:
@@ -43,9 +44,9 @@ class LoadJudgementsd(MapTransform):
         masks = read_candidates(file).masks
         for key in self.key_iterator(d):
             if d[key].shape[1:] != masks.shape[1:]:
-                raise ValueError(f"{file}: candidates of {masks.shape[1:]} pixels, image of {tuple(d[key].shape[1:])}")
+                raise DataError(f"{file}: candidates of {masks.shape[1:]} pixels, image of {tuple(d[key].shape[1:])}")
         if len(masks) > self.max_candidates:
-            raise ValueError(f"{file}: {len(masks)} candidates, more than candidates_count {self.max_candidates}")
+            raise DataError(f"{file}: {len(masks)} candidates, more than candidates_count {self.max_candidates}")
         regions, chosen = judgement_maps(masks, d.pop(K.JUDGEMENTS))
         best = chosen_together(masks, chosen)[None]
         filled = np.concatenate((masks, *[best] * (self.max_candidates - len(masks))))

@@ -35,7 +35,7 @@ from bundle.atomic import make_folder  # noqa: E402
 from bundle.config_text import config_text  # noqa: E402
 from bundle.data.image_files import SUFFIXES, read_header, write_png  # noqa: E402
 from bundle.data.points import Clicks, check_inside  # noqa: E402
-from bundle.errors import DataError  # noqa: E402
+from bundle.errors import DataError, MendableError  # noqa: E402
 from bundle.handlers.weights import load_matching  # noqa: E402
 from bundle.preferences.store.click_records import ClicksChangedError  # noqa: E402
 from bundle.preferences.store.judgement_store import JudgementStore  # noqa: E402
@@ -70,7 +70,7 @@ class PreferDasApp(MONAILabelApp):
 
     Raises:
         DataError: the studies are no folder, or there is no checkpoint.
-        ValueError: the checkpoint is of another network than the configuration describes.
+        DataError: the checkpoint is of another network than the configuration describes.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
@@ -150,7 +150,7 @@ class PreferDasApp(MONAILabelApp):
             result = super().infer({**kept, "model": model, "image": path}, datastore)
             if clicks.points:
                 self.save_clicks(path, clicks)
-        except ValueError as error:
+        except MendableError as error:
             raise HTTPException(400, str(error)) from None
         return result
 
@@ -167,7 +167,7 @@ class PreferDasApp(MONAILabelApp):
         """Refuse a wrong request before a process is started for it.
 
         Raises:
-            DataError: a value is of another type, or out of range.
+            SettingError: a value is of another type, or out of range.
         """
         self._trainers[model].asked(request)
 
@@ -192,7 +192,7 @@ class PreferDasApp(MONAILabelApp):
             with tempfile.TemporaryDirectory() as folder:
                 write_png(Path(folder) / "label.png", mask)
                 self.datastore().save_label(image_id, str(Path(folder) / "label.png"), DefaultLabelTag.FINAL, {})
-        except ValueError as error:
+        except MendableError as error:
             outlines.unlink()
             self.datastore().refresh()  # it forgets the label
             raise HTTPException(400, str(error)) from None

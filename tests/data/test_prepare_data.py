@@ -15,7 +15,7 @@ from skimage.measure import label as components
 from bundle.data.domain_folder import load_domain
 from bundle.data.preparation import Preparation, prepare_domain
 from bundle.data.simulated_clicks import click_instances, share_of
-from bundle.errors import DataError
+from bundle.errors import MendableError
 from bundle.keys import COMPLETE, IMAGE, LABEL, POINTS
 from scripts.prepare_data import main
 
@@ -38,7 +38,7 @@ def _prepare(tmp_path, **options):
 
 def _refused(tmp_path, *words, **options):
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(MendableError) as caught:
         _prepare(tmp_path, **options)
     for word in words:
         assert word in str(caught.value)

@@ -3,6 +3,7 @@ import torch
 from ignite.engine import Engine
 from torch import nn
 
+from bundle.errors import DataError
 from bundle.handlers import LoadWeights, SaveWeights
 
 
@@ -51,7 +52,7 @@ def test_weights_of_another_network_are_refused_and_nothing_is_changed(tmp_path)
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none\.pt: no such checkpoint"):
+    with pytest.raises(DataError, match=r"none\.pt: no such checkpoint"):
         LoadWeights(tmp_path / "none.pt", network())
 
 

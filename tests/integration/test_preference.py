@@ -77,9 +77,9 @@ def test_methods(settings, tmp_path, caplog, method, region_split, budget, annot
     assert len({j.question.id for j in asked}) == len(asked)
     assert "stopped after epoch" not in caplog.text  # the guard
     curves = EventAccumulator(str(tmp_path / "work" / "tensorboard")).Reload()
-    names = {"loss", "loss_preference", "rewards/accuracies", "rewards/margins", "kl", "judgements/seconds"}
+    names = {"loss", "loss_preference", "rewards/accuracies", "rewards/margins", "kl", "feedback/seconds"}
     assert names <= set(curves.Tags()["scalars"])
-    assert curves.Scalars("judgements/seconds")[0].value == sum(j.seconds for j in asked)
+    assert curves.Scalars("feedback/seconds")[0].value == sum(j.seconds for j in asked)
 
 
 def test_contours_are_followed_in_smaller_steps_and_few_answers_anchored_more(in_root):
@@ -143,10 +143,10 @@ def test_killed_run_goes_on_without_asking_again(settings, tmp_path):
 def test_prolonged_run_with_rounds(settings, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     folder = tmp_path / "work" / "candidates"
-    run_here(PREFER, **settings, rounds_every=1, resume=True)
+    run_here(PREFER, **settings, feedback_every=1, resume=True)
     assert not list(folder.glob("round_*"))
     one = history(tmp_path)
-    run_here(PREFER, **{**settings, "max_epochs": 3}, rounds_every=1, resume=True)
+    run_here(PREFER, **{**settings, "max_epochs": 3}, feedback_every=1, resume=True)
     assert epochs(caplog.text) == [1, 2, 3]
     assert sorted(path.name for path in folder.glob("round_*")) == ["round_1", "round_2"]
     three = history(tmp_path)
@@ -169,7 +169,7 @@ def test_tracked_run(settings, tmp_path):
     assert metrics.keys() >= {*(f"rewards/{name}" for name in names), "logps/chosen", "logps/rejected", "kl"}
     assert metrics.keys() >= {"loss_preference", "loss_anchor", "loss_det", "regions/judged"}
     assert 0 <= metrics["rewards/accuracies"] <= 1
-    assert metrics["judgements/seconds"] == 3.0 * metrics["judgements/questions"] == 3.0 * len(history(tmp_path))
+    assert metrics["feedback/seconds"] == 3.0 * metrics["feedback/questions"] == 3.0 * len(history(tmp_path))
     margins = client.get_metric_history(run.info.run_id, "rewards/margins")
     assert len(margins) == 2 and margins[0].value != margins[1].value
 
@@ -203,8 +203,8 @@ def fails(settings, tmp_path, capsys):
         ({"beta": 0.0}, "beta must be above 0, got 0"),
         ({"noise": 2.0}, "noise of the oracle is 2.0: expected a probability"),
         (
-            {"rounds_every": 2, "annotator": "people"},
-            "rounds_every is 2: 0, or a number of epochs and an annotator",
+            {"feedback_every": 2, "annotator": "people"},
+            "feedback_every is 2: 0, or a number of epochs and an annotator",
         ),
         ({"init_checkpoint": "/nowhere.pt"}, "/nowhere.pt: no such checkpoint"),
     ],

@@ -10,7 +10,7 @@ pytest.importorskip("monailabel", reason="MONAI Label has an environment of its 
 import torch
 
 from bundle.data.points import Clicks
-from bundle.errors import DataError
+from bundle.errors import SettingError
 from tests.integration.commands import ROOT
 from tests.label.served import write_studies
 
@@ -63,7 +63,7 @@ def test_values_of_a_request_are_checked(task):
         {"max_epochs": 10**6},
         {"pretrained": 1},
     ):
-        with pytest.raises(DataError, match=next(iter(wrong))):
+        with pytest.raises(SettingError, match=next(iter(wrong))):
             task.asked(wrong)
 
 
@@ -73,5 +73,5 @@ def test_devices_are_those_that_exist(app, monkeypatch, count, expected):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     assert app.devices.devices() == expected
     assert app.devices.chosen_device(None) == expected[0]
-    with pytest.raises(DataError, match=r"device is 'cuda:2', expected"):
+    with pytest.raises(SettingError, match=r"device is 'cuda:2', expected"):
         app.devices.chosen_device("cuda:2")

@@ -47,7 +47,7 @@ class Questionnaire:
         seed: of the strategy ``random``.
 
     Raises:
-        ValueError: ``region_split``, ``strategy``, ``budget`` or ``min_disputed`` cannot be.
+        SettingError: ``region_split``, ``strategy``, ``budget`` or ``min_disputed`` cannot be.
         DataError: two images have one name.
     """
 

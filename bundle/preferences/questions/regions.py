@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from bundle.errors import SettingError
 from bundle.preferences.candidates.comparison import disputed
 from bundle.preferences.store.records import REGION_SPLITS
 
@@ -25,10 +26,10 @@ def split_regions(region_split: str, candidates: np.ndarray) -> np.ndarray:
         (X,Y) int32, the number of the region that holds a pixel, from 0; -1 for none.
 
     Raises:
-        ValueError: when ``region_split`` is none of these.
+        SettingError: when ``region_split`` is none of these.
     """
     if not REGION_SPLITS.fullmatch(region_split):
-        raise ValueError(
+        raise SettingError(
             f"region_split is {region_split!r}: expected image, grid:SIZE with a SIZE of at least 1 pixel, or "
             "components:GAP with a GAP of at least 0 pixels, such as grid:32 or components:3"
         )
@@ -39,7 +40,8 @@ def split_regions(region_split: str, candidates: np.ndarray) -> np.ndarray:
     if kind == "grid":
         size = int(number)
         columns, rows = np.arange(width) // size, np.arange(height) // size
-        return (columns[:, None] + rows[None] * -(-width // size)).astype(np.int32)
+        numbers: np.ndarray = (columns[:, None] + rows[None] * -(-width // size)).astype(np.int32)
+        return numbers
     gap = min(int(number), max(width, height))  # a larger one changes nothing, and would take memory for its size
     # Squares of gap + 1 pixels, put on two pixels, touch if and only if at most gap pixels lie between the two.
     apart = disputed(candidates)

@@ -268,7 +268,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, create: bool) -> None:
 
 def _is_new(connection: sqlite3.Connection) -> bool:
     """Tell whether the file is empty, as sqlite leaves one that was opened and never written."""
-    count = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    count = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
     return count == 0 and _pragma(connection, "application_id") == 0 and _pragma(connection, "user_version") == 0
 
 
@@ -278,5 +278,5 @@ def _older_version(connection: sqlite3.Connection) -> int:
     return version if _pragma(connection, "application_id") == APPLICATION and version in OLDER else 0
 
 
-def _pragma(connection: sqlite3.Connection, name: str) -> Any:
-    return connection.execute(f"PRAGMA {name}").fetchone()[0]
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])

@@ -13,7 +13,8 @@ from monai.data import CacheDataset
 
 from bundle import keys as K
 from bundle.atomic import make_folder
-from bundle.errors import DataError
+from bundle.channels import em_of
+from bundle.errors import DataError, SettingError
 from bundle.networks.promptable_segmenter import PromptableSegmenter
 from bundle.preferences.annotators import Annotator, RegionView, SimulatedAnnotator
 from bundle.preferences.candidates.files import read_candidates
@@ -23,14 +24,14 @@ from bundle.preferences.questions.regions import split_regions
 from bundle.preferences.store.judgement_store import Judgement, JudgementStore, Question
 
 
-class JudgementRounds:
+class Feedback:
     """Fill a training set with judged images when the training starts, and again in online rounds.
 
     A round makes candidates, opens questions and has the annotator judge those it has not judged yet; all of it
     goes through the store, and training reads only the store. People are not asked: they have judged before.
 
-    Adds to ``engine.state.metrics``: ``judgements/questions``, ``judgements/chosen`` (of a candidate),
-    ``judgements/seconds`` of the annotator's time.
+    Adds to ``engine.state.metrics``: ``feedback/questions``, ``feedback/judged`` (of a candidate),
+    ``feedback/seconds`` of the annotator's time.
 
     Args:
         dataset: to be filled, see :class:`bundle.transforms.LoadJudgementsd`.
@@ -43,7 +44,7 @@ class JudgementRounds:
         stale: see :func:`bundle.preferences.judged_items.judged_items`.
 
     Raises:
-        ValueError: when ``every`` is negative, or is set for people, who cannot be asked; when there are several
+        SettingError: when ``every`` is negative, or is set for people, who cannot be asked; when there are several
             processes.
         DataError: the annotator needs labels, and an image has none; on STARTED: no judgement chose a candidate,
             or one refers to what has changed.
@@ -61,9 +62,9 @@ class JudgementRounds:
         stale: str = "refuse",
     ) -> None:
         if every < 0 or (every and not isinstance(annotator, SimulatedAnnotator)):
-            raise ValueError(f"rounds_every is {every}: 0, or a number of epochs and an annotator that can be asked")
+            raise SettingError(f"feedback_every is {every}: 0, or a number of epochs and an annotator that can be asked")
         if idist.get_world_size() > 1:
-            raise ValueError(f"preference learning runs in one process, not in {idist.get_world_size()}")
+            raise SettingError(f"preference learning runs in one process, not in {idist.get_world_size()}")
         if annotator.reads_labels:
             bare = next((item[K.IMAGE] for item in questionnaire.dataset.data if K.LABEL not in item), None)
             if bare is not None:
@@ -127,7 +128,7 @@ class JudgementRounds:
         for file in sorted({question.candidates_file for question in questions}):
             own = [question for question in questions if question.candidates_file == file]
             item = self.questionnaire.dataset[items[own[0].image]]
-            em = np.asarray(item[K.IMAGE])[0]
+            em = np.asarray(em_of(item[K.IMAGE]))[0]
             truth = np.asarray(item[K.LABEL])[0] > 0 if K.LABEL in item else None
             masks = read_candidates(file).masks
             region_map = split_regions(self.questionnaire.region_split, masks)
@@ -149,15 +150,15 @@ class JudgementRounds:
             raise DataError(f"{self.store}: no chosen candidate in {count} judgements, nothing to learn")
         self.dataset.set_data(items)
         metrics = {
-            "judgements/questions": len({judgement.question.id for judgement in judgements}),
-            "judgements/chosen": judged,
-            "judgements/seconds": sum(judgement.seconds for judgement in judgements),
+            "feedback/questions": len({judgement.question.id for judgement in judgements}),
+            "feedback/judged": judged,
+            "feedback/seconds": sum(judgement.seconds for judgement in judgements),
         }
         engine.state.metrics.update(metrics)
         self.logger.info(
             "%d questions judged, %d with a chosen candidate, on %d images; %.0f s of the annotator's time",
-            metrics["judgements/questions"],
+            metrics["feedback/questions"],
             judged,
             len(items),
-            metrics["judgements/seconds"],
+            metrics["feedback/seconds"],
         )

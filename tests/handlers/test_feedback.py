@@ -11,7 +11,7 @@ from torch import nn
 
 from bundle import keys as K
 from bundle.errors import DataError
-from bundle.handlers import JudgementRounds
+from bundle.handlers import Feedback
 from bundle.preferences.annotators import (
     Annotator,
     ContourAnnotator,
@@ -39,21 +39,21 @@ class Counting(OracleAnnotator):
 
 
 @pytest.fixture
-def build(tmp_path) -> Callable[..., JudgementRounds]:
+def build(tmp_path) -> Callable[..., Feedback]:
     """A handler on two images of six regions; what is on disk is there for the next one too."""
 
-    def make(annotator: Annotator, every: int = 0, labels: bool = True, **settings) -> JudgementRounds:
+    def make(annotator: Annotator, every: int = 0, labels: bool = True, **settings) -> Feedback:
         images = dataset(tmp_path, labels=labels)
         asks = Questionnaire(images, HandMade(), tmp_path / "candidates", REGIONS, strategy="random", **settings)
         policy = nn.Linear(1, 1, bias=False)
         nn.init.zeros_(policy.weight)
         training = CacheDataset([], lambda item: item, progress=False)
-        return JudgementRounds(training, asks, tmp_path / "new" / "store.sqlite", annotator, policy, {}, every)
+        return Feedback(training, asks, tmp_path / "new" / "store.sqlite", annotator, policy, {}, every)
 
     return make
 
 
-def run(rounds: JudgementRounds, epochs: int = 1, start: int = 0) -> list[list[dict]]:
+def run(rounds: Feedback, epochs: int = 1, start: int = 0) -> list[list[dict]]:
     """Train, adding 1 to the policy's weight in each epoch; the items of each. ``start``: epochs of a run before."""
     seen = []
 
@@ -71,7 +71,7 @@ def run(rounds: JudgementRounds, epochs: int = 1, start: int = 0) -> list[list[d
     return seen
 
 
-def records(rounds: JudgementRounds) -> list[Judgement]:
+def records(rounds: Feedback) -> list[Judgement]:
     with JudgementStore(rounds.store, create=False) as store:
         return store.history()
 
@@ -93,9 +93,9 @@ def test_the_oracles_judgements_fill_store_and_data_set(build) -> None:
     assert {(j.question.region_index, j.chosen) for j in records(rounds)} == {(i, i % 3) for i in range(COUNT)}
     assert {(j.annotator, j.seconds) for j in records(rounds)} == {("oracle:noise=0", 2.5)}
     assert rounds.metrics == {
-        "judgements/questions": QUESTIONS,
-        "judgements/chosen": QUESTIONS,
-        "judgements/seconds": 2.5 * QUESTIONS,
+        "feedback/questions": QUESTIONS,
+        "feedback/judged": QUESTIONS,
+        "feedback/seconds": 2.5 * QUESTIONS,
     }
     assert len(rounds.dataset) == 2 and rounds.dataset[0] == items[0]
 
@@ -138,7 +138,7 @@ def test_a_smaller_budget_learns_from_no_more_than_it_paid_for(build) -> None:
     run(build(OracleAnnotator()))
     later = build(OracleAnnotator(), budget=0.25)
     (items,) = run(later)
-    assert len(judged(items)) == later.metrics["judgements/questions"] == 3
+    assert len(judged(items)) == later.metrics["feedback/questions"] == 3
 
 
 def test_skipped_questions_cost_time_and_teach_nothing(build) -> None:
@@ -146,8 +146,8 @@ def test_skipped_questions_cost_time_and_teach_nothing(build) -> None:
     (items,) = run(rounds)
     chosen = [j for j in records(rounds) if j.chosen != "skip"]
     assert 0 < len(chosen) < QUESTIONS
-    assert len(judged(items)) == rounds.metrics["judgements/chosen"] == len(chosen)
-    assert rounds.metrics["judgements/seconds"] == QUESTIONS
+    assert len(judged(items)) == rounds.metrics["feedback/judged"] == len(chosen)
+    assert rounds.metrics["feedback/seconds"] == QUESTIONS
 
 
 def test_people_are_read_and_not_asked(build) -> None:
@@ -159,7 +159,7 @@ def test_people_are_read_and_not_asked(build) -> None:
     people = build(PeopleAnnotator())
     (items,) = run(people)
     assert judged(items) == [(f"candidates/{Path(ada.question.candidates_file).name}", ada.question.region_index, 2)]
-    assert people.metrics == {"judgements/questions": 1, "judgements/chosen": 1, "judgements/seconds": 4.0}
+    assert people.metrics == {"feedback/questions": 1, "feedback/judged": 1, "feedback/seconds": 4.0}
     assert people.questionnaire.maker.made == []
 
 
@@ -200,7 +200,7 @@ def test_online_rounds_judge_new_candidates_of_the_policy_as_it_is(build) -> Non
     folders = {Path(item[K.CANDIDATES_FILE]).parent.name for item in seen[-1]}
     assert folders == {"candidates", "round_1", "round_2"}
     assert len(oracle.views) == len(judged(seen[-1])) == 3 * QUESTIONS
-    assert rounds.metrics["judgements/questions"] == 3 * QUESTIONS
+    assert rounds.metrics["feedback/questions"] == 3 * QUESTIONS
 
 
 def test_no_round_behind_the_last_epoch(build) -> None:
@@ -255,11 +255,11 @@ def test_what_the_oracle_sees_does_not_depend_on_where_files_lie(build) -> None:
 
 @pytest.mark.parametrize(("annotator", "every"), [(OracleAnnotator(), -1), (PeopleAnnotator(), 2)])
 def test_rounds_that_cannot_be(build, annotator, every) -> None:
-    with pytest.raises(ValueError, match=f"rounds_every is {every}: 0, or a number of epochs and an annotator"):
+    with pytest.raises(ValueError, match=f"feedback_every is {every}: 0, or a number of epochs and an annotator"):
         build(annotator, every=every)
 
 
 def test_several_processes(build, monkeypatch) -> None:
-    monkeypatch.setattr("bundle.handlers.judgement_rounds.idist.get_world_size", lambda: 2)
+    monkeypatch.setattr("bundle.handlers.feedback.idist.get_world_size", lambda: 2)
     with pytest.raises(ValueError, match="preference learning runs in one process, not in 2"):
         build(OracleAnnotator())
