@@ -20,7 +20,6 @@ from tests.integration.commands import ROOT, TINY
 
 SCHEDULE = {
     **TINY,
-    "pixel_size": 20.0,
     "source_epochs": 2,
     "prefer_epochs": 1,
     "epoch_length": 4,
@@ -62,7 +61,7 @@ def finished(domain_pair, tmp_path_factory):
         pixel_sizes={},
         pixel_size=20.0,
         seed=0,
-        cells=Cells([str(folder / "tiny.json")], {"pixel_size": 20.0, "seed": 0}, jobs=1),
+        cells=Cells([str(folder / "tiny.json")], {"seed": 0}, jobs=1),
     )
     calls = []
     with pytest.MonkeyPatch.context() as patch:
