@@ -1,4 +1,4 @@
-"""Handlers run in the order of their list; this checks that one that others build on stands before them."""
+"""Checks the order of handlers in their lists: they run in that order, and some need the results of others."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ LOGGERS = ("StatsHandler", "TensorBoardStatsHandler", "MLFlowHandler")
 def check_handler_order(config: Mapping[str, Any]) -> None:
     """Refuse lists of handlers whose order would lose something.
 
-    A handler class says in ``ahead_of`` which classes must stand behind it in a list that has both; its docstring says
-    why.
+    A handler class lists in ``ahead_of`` the classes that must come after it in any list that has both; its docstring
+    says why.
 
     Args:
         config: the merged files of a command; every list ``handlers`` in it is looked at.

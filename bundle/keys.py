@@ -19,7 +19,7 @@ COMPLETE = "complete"
 """(B,) bool: every instance of the image has a foreground click, so what has none is background."""
 
 INDEX = "index"
-"""(B,) which item of its data set an image is."""
+"""(B,) long: number of the image in its data set."""
 
 POINTS = "points"
 """Clicks of a dataset item: a list of (x, y) in pixels."""
@@ -38,13 +38,13 @@ TARGET = "target"
 """The two halves of an adaptation batch, each a dictionary of the entries above."""
 
 CANDIDATES = "candidates"
-"""Candidate masks (B,K,H,W) of 0 and 1, of which people or annotators choose the best for a region."""
+"""Candidate masks (B,K,H,W) of 0 and 1, of which an annotator chooses the best for a region."""
 
 REGIONS = "regions"
 """(B,H,W) long: which judged region a pixel belongs to, in [0,R), or -1."""
 
 CHOSEN = "chosen"
-"""(B,R) long: the number of the best candidate of each region, or -1 where none was named."""
+"""(B,R) long: number of the chosen candidate of each region, or -1 where none was chosen."""
 
 JUDGED = "judged"
 """(B,1,H,W): 1 at pixels of judged regions where the candidates disagree."""

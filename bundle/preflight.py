@@ -1,4 +1,4 @@
-"""Before a command runs: are its settings such that exist, and how does an error reach the person who typed them."""
+"""Check that every setting on the command line exists, and turn a user's errors into one line."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ TRACKING_OPTIONS = ("output_dir", "tracking_uri", "experiment_name", "run_name",
 """Settings that MONAI reads although a configuration need not have them."""
 
 WRAPPERS = ("Failed to instantiate component", "Failed to evaluate", "applying transform")
-"""How MONAI's errors begin that only say where the error of interest happened."""
+"""First words of errors by which MONAI wraps the error that matters."""
 
 TEXT_FLAGS = ("debug", "resume")
-"""The command line reads "true" as text. These may be given so, for whoever reads them takes any text for true."""
+"""``fire`` passes ``true`` as a string. Allowed here because these flags are only tested for truthiness."""
 
 THREADS_END = 20.0
-"""Seconds that a thread may take for the image that it is at."""
+"""Seconds that a worker thread gets to finish its current image."""
 
 
 def check_command(debug: bool = False) -> None:

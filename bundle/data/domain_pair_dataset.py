@@ -23,8 +23,8 @@ class DomainPairDataset(CacheDataset, Randomizable):
             they are complete.
         transform: of the target items; the deterministic head of it is cached.
         source: data set of source items.
-        match_prob: how often the source image gets the gray values of the target image (histogram matching), so that
-            its labels are also learnt in the look of the target, in [0,1].
+        match_prob: probability in [0,1] that the gray values of the source image are matched to those of the target
+            image (histogram matching), so that its labels are learnt on target-like images too.
         kwargs: of :class:`monai.data.CacheDataset`.
 
     Raises:
@@ -41,7 +41,7 @@ class DomainPairDataset(CacheDataset, Randomizable):
         self.match_prob = match_prob
 
     def __getitem__(self, index: Any) -> dict[str, Any]:
-        """The target item at an index with a source item drawn at random."""
+        """Return the target item at an index and a random source item."""
         target = {**super().__getitem__(index), K.INDEX: index}
         source = self.source[self.R.randint(len(self.source))]
         if self.R.rand() < self.match_prob:
@@ -50,6 +50,6 @@ class DomainPairDataset(CacheDataset, Randomizable):
 
 
 def match_gray_values(image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Give the EM of a prompted image (3,X,Y) the histogram of that of another; its clicks stay."""
+    """Match the EM of a prompted image (3,X,Y) to the histogram of another's; its clicks do not change."""
     matched = match_histograms(image[0].numpy(), reference[0].numpy())
     return torch.cat((torch.from_numpy(matched).to(image)[None], image[1:]))

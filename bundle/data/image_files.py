@@ -251,7 +251,7 @@ def _header(path: Path, shape: tuple[int, ...], spacing: tuple[float, ...], chan
 def _pixel_size(spacing: tuple[float, ...]) -> float | None:
     x, y = spacing[:2]
     low, high = PLAUSIBLE_NM
-    trusted = low <= x <= high and abs(x - y) <= 0.01 * x
+    trusted = low <= x <= high and abs(x - y) <= 0.01 * x  # 1 %: axes of one pixel size, rounded
     return float(f"{x:.6g}") if trusted else None  # headers hold single precision: 4.99999989 is 5
 
 

@@ -1,4 +1,4 @@
-"""What an inference runs over."""
+"""Items of an inference: the images to segment, with their clicks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Points files: where in which image a person clicked, as JSON or CSV, and how crowded clicks are."""
+"""Points files: the clicks in each image, as JSON or CSV; and the largest number of clicks in a window."""
 
 import csv
 import math
@@ -14,7 +14,7 @@ from bundle.json_files import read_json, write_json
 from bundle.keys import COMPLETE, POINT_LABELS, POINTS
 
 LARGEST = 1 << 20
-"""Pixels along an axis that no image has."""
+"""Pixels along an axis; no image is larger."""
 
 
 class Clicks(NamedTuple):
@@ -80,7 +80,7 @@ def write_points(
         path: file to write; its folder must exist.
         clicks: clicks of each image, by the image's path as the datalist spells it.
         complete: every instance of every training image was clicked.
-        exported: where the clicks come from, for whoever wrote the file; :func:`read_points` ignores it.
+        exported: note on where the clicks come from; :func:`read_points` ignores it.
     """
     entries = {image: {POINTS: found.points, POINT_LABELS: found.labels} for image, found in clicks.items()}
     about = {} if exported is None else {"exported": dict(exported)}
@@ -110,15 +110,16 @@ def check_inside(source: str | Path, image: str, points: Sequence[Sequence[int]]
 def crowded(points: Sequence[Sequence[int]], window: Sequence[int]) -> int:
     """Return the largest number of points that one axis-parallel window can hold.
 
-    Exact: the fullest window can be moved until a point lies in its first column and one in its first row, so only
-    those are counted. The image's size does not matter, since a window that hangs over its border can be moved inside.
+    The result is exact: the fullest window can be moved until one point lies in its first column and one in its first
+    row, so only such windows are counted. The size of the image does not matter: a window that crosses its border can
+    be moved inside.
 
     Args:
         points: (x, y) of each click in pixels.
         window: (width, height) of the window in pixels.
 
     Returns:
-        That number, 0 without points.
+        The largest number, 0 without points.
     """
     xy = np.asarray(points, dtype=np.int64).reshape(-1, 2)
     most = 0

@@ -69,7 +69,7 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was written.
+    """Summary of the domain folder that was written.
 
     Attributes:
         pixel_size: nanometres per pixel of the output.
@@ -90,12 +90,12 @@ class _Section(NamedTuple):
     source: Source
     z: int
     split: str
-    name: str  # of the input, as a points file made by hand may spell it
+    name: str  # names of input images, as a points file made by hand may spell them
     image: str  # of the output, relative to the domain folder
 
 
 def prepare_domain(options: Preparation) -> Prepared:
-    """Write a domain folder: all of it, or nothing.
+    """Write a domain folder atomically.
 
     Output images are gray PNG of 8 bits where the input has 8 bits, else of 16; what does not fit into 16 bits without
     sign (floating point, negative values) is scaled file by file, its percentiles 0.1 to 99.9 to the whole range.
@@ -111,7 +111,7 @@ def prepare_domain(options: Preparation) -> Prepared:
     Raises:
         DataError: an option or an input file cannot be used, or the disk is full; nothing has been written then.
     """
-    finish_replacing(options.output)  # first, for the inputs may lie in what is put back
+    finish_replacing(options.output)  # first, since the inputs may lie in the folder that this restores
     options = _with_data_folder(options)
     _check_numbers(options)
     sections = _plan(options)
@@ -272,7 +272,7 @@ def _resampled(section: NDArray, size: tuple[int, int]) -> NDArray:
 
 
 def _points_files(clicks: dict[str, dict[str, list[list[int]]]], options: Preparation) -> dict[str, PointsFile]:
-    """Draw the share of each split for itself and join the splits; no file where nothing has a mask."""
+    """Draw the share of each split separately and join the splits; no file if no image has a mask."""
     if not clicks:
         return {}
     return {

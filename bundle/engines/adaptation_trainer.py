@@ -26,17 +26,18 @@ class AdaptationTrainer(PartsTrainer):
     ``complete`` (B,) and ``index`` (B,). No entry of the target is a label.
 
     Parts of the loss: ``source_seg``, ``source_det``, ``seg``, ``det``, ``pcl``. After an iteration
-    ``state.pseudo_labels`` and ``state.given_clicks`` are what the teacher taught, for handlers to watch.
+    ``state.pseudo_labels`` and ``state.given_clicks`` hold the targets of the student, for handlers to read.
 
     Args:
         teacher: same architecture as ``network``; a handler averages it (:class:`bundle.handlers.MeanTeacher`).
-        pseudo_labeler: what to believe of the teacher.
-        exemplars: what to doubt of it.
+        pseudo_labeler: turns teacher predictions into weighted targets.
+        exemplars: rejects predicted instances unlike any clicked one.
         contrastive_loss: PCL.
         mix: mixing of strong views.
         queries: probes at pseudo foreground for each image (paper: 256).
         negatives: probes at pseudo background for each image (paper: 512).
-        bare_prob: how often the student gets an image without any prompt, in [0,1]; else with a random subset (ours).
+        bare_prob: probability in [0,1] that the student gets an image without prompts; else it gets a random subset of
+            them (ours).
         kwargs: of :class:`PartsTrainer`.
     """
 
@@ -79,10 +80,11 @@ class AdaptationTrainer(PartsTrainer):
 
     @torch.no_grad()
     def teach(self, image: torch.Tensor, complete: torch.Tensor, index: torch.Tensor) -> PseudoLabels:
-        """Pseudo labels of the weak view (B,3,H,W): the teacher finds points first, then is prompted with them."""
+        """Make pseudo labels of the weak view (B,3,H,W): the teacher estimates points, then is prompted with them."""
         teacher = self.teacher
         given = image[:, 1:]
         embedding, fine = teacher.encode(image[:, :1])
+        # The given clicks would raise the density where they are, and so hide what the teacher finds alone.
         nothing = clicks_to_points(torch.zeros_like(given), 0)
         found = teacher.decode(embedding, fine, *nothing)
         clicks = self.pseudo_labeler.estimate_clicks(found[:, 1:], given, teacher.max_points)
@@ -91,16 +93,16 @@ class AdaptationTrainer(PartsTrainer):
         return self.pseudo_labeler(pred, given, clicks, complete, doubtful)
 
     def mixed_view(self, strong: torch.Tensor, pseudo: PseudoLabels) -> tuple[torch.Tensor, PseudoLabels]:
-        """Mix the strong views and the targets that belong to them alike.
+        """Mix the strong views and, at the same pixels, their targets.
 
-        Two images together may have more clicks than the network takes: their ranks say which it gets.
+        Two mixed images may have more clicks than the network takes; the ranks decide which it gets.
 
         Args:
             strong: (B,1,H,W).
             pseudo: of the weak views.
 
         Returns:
-            Mixed views and pseudo labels; ``predicted``, which nothing is trained with, stays as it is.
+            Mixed views and pseudo labels; ``predicted`` is not mixed: nothing is trained with it.
         """
         paste = self.mix.paste_mask(pseudo.mask)
         image, mask, density, weight, clicks, ranks = self.mix(
@@ -115,7 +117,7 @@ class AdaptationTrainer(PartsTrainer):
         student: Any = getattr(self.network, "module", self.network)
         coords, labels = clicks_to_points(pseudo.clicks, student.max_points, pseudo.ranks)
         positive = labels == 1
-        believed = pseudo.weight > 0
+        believed = pseudo.weight > 0  # ignored pixels are no probes
         foreground, background = believed & (pseudo.mask > 0.5), believed & (pseudo.mask < 0.5)
         probe_coords = torch.cat(
             (coords, sample_positions(foreground, self.queries), sample_positions(background, self.negatives)), dim=1

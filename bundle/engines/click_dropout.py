@@ -6,11 +6,11 @@ import torch
 
 
 def drop_points(labels: torch.Tensor, bare_prob: float) -> torch.Tensor:
-    """Turn a random subset of the points (B,N) to padding.
+    """Replace a random subset of the points (B,N) by padding.
 
     Args:
         labels: (B,N) labels of the points.
-        bare_prob: how often all points of an image are dropped; else the share kept is uniform in [0,1].
+        bare_prob: probability that all points of an image are dropped; else the share kept is uniform in [0,1].
 
     Returns:
         (B,N), -1 where a point was dropped.

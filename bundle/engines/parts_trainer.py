@@ -15,20 +15,20 @@ from bundle.errors import DivergedError
 from bundle.state_files import LARGEST_WEIGHT, first_spoilt
 
 MAX_SKIPPED = 32
-"""Steps that a gradient scaler may skip in a row. It halves its scale, 2**16 at first, each time: then the fault is not
-the scale's."""
+"""Steps in a row that a gradient scaler may skip. It starts at 2**16 and halves each time, so after this many steps the
+scale is not the cause."""
 
 
 class PartsTrainer(SupervisedTrainer, ABC):
     """Ignite trainer whose loss is a weighted sum of named parts.
 
-    A subclass says which parts there are by overriding :meth:`compute_losses`. After an iteration
-    ``engine.state.output`` is ``[{"loss": {"loss": sum, "loss_<part>": part, ...}}]``: what
-    ``from_engine(["loss"], first=True)``, MONAI's habit for loggers, turns into named curves.
+    A subclass overrides :meth:`compute_losses`, which names the parts. After an iteration ``engine.state.output`` is
+    ``[{"loss": {"loss": sum, "loss_<part>": part, ...}}]``: ``from_engine(["loss"], first=True)``, as MONAI's loggers
+    use it, turns this into named curves.
 
-    A training that diverges ends with an error, before anything of it is saved: losses are looked at in each
-    iteration, the norm of the gradients in the next one, when reading it no longer makes a GPU wait, and the weights
-    at the end of each epoch. Only where a gradient scaler is in use an infinite gradient is normal; it skips the step.
+    A training that diverges ends with an error before anything of it is saved. Losses are checked in each iteration,
+    the norm of the gradients one iteration later (reading it at once would make a GPU wait), and the weights at the
+    end of each epoch. With a gradient scaler an infinite gradient is normal: it skips the step.
 
     Args:
         loss_weights: weight of each part.
@@ -54,7 +54,7 @@ class PartsTrainer(SupervisedTrainer, ABC):
 
     @abstractmethod
     def compute_losses(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
-        """The parts of the loss for a batch on the device; a part of every name in ``loss_weights``."""
+        """Return the parts of the loss of a batch on the device, one for every name in ``loss_weights``."""
 
     def to_device(self, batch: Any) -> Any:
         """Move a tensor or nested dictionaries of tensors to the engine's device."""

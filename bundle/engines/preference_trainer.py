@@ -23,7 +23,7 @@ class PreferenceTrainer(PartsTrainer):
     prompted with the same random subset of the clicks.
 
     Parts of the loss: ``preference``, and ``nll``, ``anchor`` and ``det`` of :func:`bundle.losses.anchor_losses`.
-    After an iteration ``state.preference`` is what :func:`bundle.losses.preference_statistics` says.
+    After an iteration ``state.preference`` is the result of :func:`bundle.losses.preference_statistics`.
 
     Args:
         reference: same architecture as ``network``; a handler copies it (:class:`bundle.handlers.ReferencePolicy`).

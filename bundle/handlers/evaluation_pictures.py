@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: what was found, what was missed, what was made up."""
+"""Pictures of an evaluation: true positives, false positives and false negatives in colour."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FOREGROUND_CLICK, BACKGROUND_CLICK = (240, 228, 66), (204, 121, 167)
 
 
 def gray(image: np.ndarray) -> np.ndarray:
-    """An EM image (X,Y) of any range as a picture (Y,X,3) in [0,1], its percentiles 1 and 99 black and white."""
+    """Turn an image (X,Y) of any range into a picture (Y,X,3) in [0,1]; percentiles 1 and 99 become black and white."""
     low, high = np.percentile(image, (1, 99))
     scaled = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
     return np.repeat(scaled.T[..., None], 3, axis=2)
@@ -43,7 +43,7 @@ def overlay(image: np.ndarray, mask: np.ndarray | None, truth: np.ndarray | None
         image: (X,Y).
         mask: (X,Y) bool, or None for the truth alone, in green.
         truth: (X,Y) bool, or None.
-        scale: how many pixels of the picture a pixel becomes.
+        scale: pixels of the picture per pixel of the image, along each axis.
 
     Returns:
         (Y*scale, X*scale, 3) in [0,1].
@@ -85,7 +85,7 @@ class EvaluationPictures:
     Args:
         output_dir: folder of the evaluation.
         count: images to draw.
-        scale: how many pixels of a picture a pixel becomes.
+        scale: pixels of the picture per pixel of the image, along each axis.
     """
 
     ahead_of = ("TrackedRun",)

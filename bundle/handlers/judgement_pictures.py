@@ -1,4 +1,4 @@
-"""A picture of what was judged and what was learnt from it."""
+"""A picture of the judged regions of an image and of its mask before and after training."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ class JudgementPictures:
 
     Its panels: the image with its judged regions, the outlines of the candidates, the chosen ones together (where no
     region was judged, the mask before), the mask before, which is candidate 0, and the mask after, which the network
-    makes without clicks. With a label, masks are painted by what is right and wrong in them.
+    makes without clicks. With a label, masks are coloured by true positives, false positives and false negatives.
 
     Args:
         folder: where the picture goes; made if it does not exist.
         dataset: the training set; its ``data`` are the items of :func:`bundle.preferences.judged_items.judged_items`.
-        images: whole images (3,X,Y), perhaps with ``label`` (1,X,Y); its ``data`` tells their paths.
-        network: whose mask is the one after, such as that of :class:`SaveWeights`.
+        images: data set of whole images (3,X,Y), optionally with ``label`` (1,X,Y); paths are in its ``data``.
+        network: makes the mask after training, such as the network of :class:`SaveWeights`.
         inferer: sliding window.
-        threshold: of its foreground probability, in (0,1).
+        threshold: of the foreground probability, in (0,1).
     """
 
     ahead_of = ("TrackedRun",)

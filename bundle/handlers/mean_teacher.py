@@ -17,7 +17,7 @@ class MeanTeacher:
 
     Args:
         teacher: changed in place, without gradient.
-        student: its wrapper for several devices, if any, is looked through.
+        student: may be wrapped for several devices.
         alpha: largest a, in [0, 1); 0.99 to 0.999.
 
     Raises:
@@ -46,6 +46,7 @@ class MeanTeacher:
     @torch.no_grad()
     def update(self, engine: Engine) -> None:
         """On ITERATION_COMPLETED: average."""
+        # At first a plain mean of the students so far, so that the teacher forgets its start.
         a = min(1 - 1 / (engine.state.iteration + 1), self.alpha)
         student = self.student.state_dict()
         for name, value in self.teacher.state_dict().items():

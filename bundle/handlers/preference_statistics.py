@@ -1,4 +1,4 @@
-"""Reward margins and their like, averaged over an epoch."""
+"""Reward statistics, averaged over an epoch."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ class PreferenceStatistics(EpochAverages):
     ahead_of = ("PreferenceGuard", "ProgressFile", *LOGGERS)
 
     def sums_of(self, state: Any) -> Mapping[str, tuple[float, float]]:
-        """What the preference trainer left."""
+        """Return the sums of ``engine.state.preference``."""
         return state.preference

@@ -1,4 +1,4 @@
-"""What can be known of pseudo labels without target labels."""
+"""Statistics of pseudo labels that need no target labels."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class PseudoLabelQuality(EpochAverages):
 
     - ``pseudo/believed``: share of pixels with a weight;
     - ``pseudo/foreground``: share of pixels that are pseudo foreground;
-    - ``pseudo/clicks_found``: share of given foreground clicks at which the teacher itself, before it was corrected,
-      says foreground (its recall, measured on what a person clicked). Absent without clicks;
-    - ``pseudo/estimated_points``: estimated points an image.
+    - ``pseudo/clicks_found``: share of given foreground clicks that lie in the teacher's mask before clicks correct it
+      (the teacher's recall on clicked instances). Not written without clicks;
+    - ``pseudo/estimated_points``: estimated points per image.
 
     Place it before the loggers. It reads the state that :class:`bundle.engines.AdaptationTrainer` leaves.
     """
@@ -24,7 +24,7 @@ class PseudoLabelQuality(EpochAverages):
     ahead_of = LOGGERS
 
     def sums_of(self, state: Any) -> Mapping[str, tuple[float, float]]:
-        """What the adaptation trainer left."""
+        """Return the sums of ``engine.state.pseudo_labels``."""
         pseudo, given = state.pseudo_labels, state.given_clicks[:, :1] > 0.5
         images, clicks = len(pseudo.mask), int(given.sum())
         return {

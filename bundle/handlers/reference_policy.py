@@ -1,4 +1,4 @@
-"""The reference policy: what the policy was."""
+"""The reference policy: a frozen copy of the policy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ReferencePolicy:
 
     Args:
         reference: changed in place, without gradient.
-        policy: its wrapper for several devices, if any, is looked through.
+        policy: may be wrapped for several devices.
         refresh_every: copy again after this many epochs, 0 for never (DPO).
 
     Raises:

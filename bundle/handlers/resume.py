@@ -1,4 +1,4 @@
-"""A training run that was interrupted goes on where it was."""
+"""Keeps the state of a run after each epoch, so that an interrupted run goes on where it was."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bundle.state_files import first_spoilt, read_state, write_state
 STATE_FILE = "training_state.pt"
 POSITION = ("epoch", "iteration", "epoch_length")
 SHOWN = 4
-"""Differences of settings that a message tells."""
+"""Largest number of differing settings that a message names."""
 
 
 class Resume:
@@ -29,25 +29,25 @@ class Resume:
     run all read; the first writes. A run may be prolonged by a larger ``max_epochs``; for that the learning rate must
     be a function of the step, as that of ``LambdaLR`` is.
 
-    The file keeps the settings that make the run what it is. A run with others is another run, and is not resumed: it
-    would silently go on with some of the old, such as the learning rate. Nor is one whose file holds what is not
-    finite; such a file is not written either.
+    The file keeps the settings that change the result. A run with other settings is not resumed: it would silently keep
+    some of the old ones, such as the learning rate. A state with values that are not finite is neither written nor
+    resumed.
 
     Place it behind :class:`LoadWeights`, whose weights it replaces, and before :class:`MeanTeacher`,
-    :class:`ReferencePolicy` and :class:`Feedback`, which do otherwise in a run that is not at its beginning.
+    :class:`ReferencePolicy` and :class:`Feedback`, which behave differently in a resumed run.
 
     Args:
         work_dir: folder of the file, made when absent.
-        state: what has a ``state_dict``, by name: networks without wrappers, optimizer, scheduler, and modules without
-            parameters that remember something.
+        state: objects with a ``state_dict``, by name: networks without wrappers, optimizer, scheduler, and modules
+            without parameters that keep a state.
         resume: take up the run in ``work_dir`` if there is one. If not, its file is overwritten after an epoch.
-        settings: what a resumed run must have in common with the one before, see
+        settings: must be the same in a resumed run, see
             :func:`bundle.handlers.run_settings.flat`. The class of the trainer is compared too.
 
     Raises:
         ValueError: when attached: the file is unreadable, not finite, of other networks or settings, of another
             ``epoch_length``, or of more epochs than ``max_epochs``.
-        DataError: on EPOCH_COMPLETED: what is to be written is not finite, or the disk is full.
+        DataError: on EPOCH_COMPLETED: the state is not finite, or the disk is full.
     """
 
     ahead_of = ("MeanTeacher", "ReferencePolicy", "Feedback")
@@ -94,13 +94,13 @@ class Resume:
         if spoilt:
             raise ValueError(f"{self.path}: {spoilt}: that run diverged; start anew, or choose another work_dir")
         for name, target in self.state.items():
-            # Networks are checked; a module that only remembers takes tensors of any size.
+            # Shapes of networks are checked; other modules take tensors of any size.
             if isinstance(target, nn.Module) and any(True for _ in target.parameters()):
                 load_matching(target, saved[name], f"{self.path} ({name})")
                 continue
             try:
                 target.load_state_dict(saved[name])
-            except Exception as error:  # what is malformed fails in any way
+            except Exception as error:  # a malformed file may fail in any way
                 raise ValueError(
                     f"{self.path}: its {name} does not fit ({type(error).__name__}); start anew, or choose another "
                     "work_dir"

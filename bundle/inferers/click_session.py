@@ -16,15 +16,15 @@ from bundle.networks.promptable_segmenter import PromptableSegmenter
 
 
 class ClickSession:
-    """One image and its clicks, which come and go; the answer is that of the inferer, only sooner.
+    """Segment one image for changing clicks, with the result of the inferer in less time.
 
-    The first :meth:`segment` encodes all windows and keeps their features, for the compact encoder about 3.5 MB for a
-    window of 256x256 pixels. From then on only windows whose clicks changed are decoded, only what they cover is put
-    together again, and nothing is encoded.
+    The first :meth:`segment` encodes all windows and keeps their features: about 3.5 MB for a window of 256x256 pixels
+    with the compact encoder. Later calls encode nothing, decode only the windows whose clicks changed, and blend only
+    the pixels that these cover.
 
     Args:
-        network: the network; it must not be trained while the session lasts.
-        inferer: how the image is cut into windows and put together.
+        network: the network; its weights must not change during the session.
+        inferer: cuts the image into windows and blends them.
         image: (1,X,Y) the normalised EM, on the network's device.
 
     Raises:
@@ -52,7 +52,7 @@ class ClickSession:
 
     @torch.inference_mode()
     def segment(self, clicks: torch.Tensor) -> torch.Tensor:
-        """Segment the image with these clicks, whatever they were before.
+        """Segment the image with these clicks, which replace the earlier ones.
 
         Args:
             clicks: (2,X,Y), 1 at each click and 0 elsewhere: foreground, background.
@@ -78,7 +78,7 @@ class ClickSession:
         return self._answer.clone()
 
     def _renew(self, changed: list[Window]) -> None:
-        """Put together again what these windows cover; the same sums in the same order as in the whole image."""
+        """Blend the pixels that these windows cover: the same sums in the same order as for the whole image."""
         if not changed:
             return
         answer: Any = self._answer
@@ -103,10 +103,10 @@ class ClickSession:
 
 @dataclass
 class Window:
-    """What is known of a window.
+    """Features, clicks and output of one window.
 
     Attributes:
-        place: (x, y) that it covers, in pixels of the image as the inferer turned and padded it.
+        place: slices (x, y), in pixels of the image after the inferer rotated and padded it.
         embedding: (1,C,h,w).
         fine: finer features, each with a batch axis of 1.
         clicks: (2,H,W) that ``output`` was made with; None before the first time.
@@ -121,7 +121,7 @@ class Window:
 
 
 class RememberingNetwork:
-    """A network for a sliding window that goes over the same image again and again, always in the same order.
+    """Network for repeated sliding windows over one image, always in the same order; remembers the features.
 
     Args:
         network: the network.
@@ -134,7 +134,7 @@ class RememberingNetwork:
         self._next = 0
 
     def rewind(self) -> None:
-        """Tell that the next window is the first."""
+        """Start again: the next window is the first."""
         self._next = 0
 
     def __call__(self, x: torch.Tensor, places: list[list[slice]]) -> torch.Tensor:

@@ -22,7 +22,7 @@ def most_clicks(clicks: torch.Tensor, window: Sequence[int]) -> int:
 
 
 class PromptedSlidingWindowInferer(SlidingWindowInferer):
-    """MONAI's sliding window for images whose clicks are channels, so that each window gets its own in its own frame.
+    """MONAI's sliding window for images whose clicks are channels: each window sees its own clicks, at its own pixels.
 
     Windows are blended with Gaussian weights. An image smaller than a window is padded with 0, never mirrored: a
     mirrored click would be a false one.
@@ -75,14 +75,14 @@ class PromptedSlidingWindowInferer(SlidingWindowInferer):
             raise ValueError(f"the window {list(self.window)} must be multiples of {stride}, the network's stride")
 
     def check_crowding(self, clicks: torch.Tensor) -> None:
-        """Refuse clicks (B,2,H,W) of 0 and 1 of which more fall in one window than the network takes.
+        """Refuse clicks (B,2,H,W) of 0 and 1 if any window holds more of them than the network takes.
 
         Raises:
-            ValueError: they do.
+            ValueError: a window holds too many.
         """
         if not len(clicks) or clicks.flatten(1).sum(dim=1).max() <= self.max_points:
             return
-        # the image turns under a window that does not: half of the turns see it lying
+        # The image is rotated but the window is not: for 90 and 270 degrees the window's sides are swapped.
         windows = [self.window, self.window[::-1]][: min(self.rotations, 2)]
         crowd = max(most_clicks(clicks, window) for window in windows)
         if crowd > self.max_points:

@@ -1,4 +1,4 @@
-"""What holds a policy where it was while it learns preferences (ours)."""
+"""Losses that keep a policy close to its reference, and its chosen candidates likely (ours)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def anchor_losses(
     chosen: torch.Tensor,
     regions: torch.Tensor,
 ) -> dict[str, torch.Tensor]:
-    """Losses that stand beside the preference loss.
+    """Compute the losses that are added to the preference loss.
 
     A pixel counts as judged where its region has a chosen candidate and the candidates disagree. There ``nll`` is the
     mean negative log-likelihood of the chosen candidates (as in iterative RPO, arXiv 2404.19733): without it the

@@ -14,7 +14,7 @@ class MultitaskLoss(nn.Module):
     Dice = 1 - (2 sum W p y + s) / (sum W p + sum W y + s), over the whole batch.
 
     Args:
-        smooth: s, keeps the Dice term calm on batches that hold next to nothing.
+        smooth: additive smoothing s; avoids large gradients when a batch has almost no foreground.
     """
 
     def __init__(self, smooth: float = 10.0) -> None:

@@ -14,7 +14,7 @@ LOSS_TYPES = ("dpo", "simpo")
 
 @dataclass
 class PreferenceRewards:
-    """What a policy makes of the judgements, each (B,R,K) for R regions and K candidates.
+    """Implicit rewards of a policy for judged regions, each (B,R,K) for R regions and K candidates.
 
     Attributes:
         margins: d(w; r) - d(l; r), implicit reward of the chosen candidate minus that of each candidate; 0 where
@@ -46,7 +46,7 @@ class PreferenceLoss(nn.Module):
         d(w; r) - d(l; r) = 1/N sum over i in D of (w_i - l_i) (z_i - z_ref_i).
 
     Args:
-        beta: how much a difference of rewards counts (public code: 1).
+        beta: factor of the difference of rewards (public code: 1).
         normalize: N is the number of pixels of the region (``region``, the paper's form), or of D, the pixels of the
             region where l and w differ (``disagreement``, region-normalised DPO, arXiv 2601.23222).
         label_smoothing: share e in [0, 0.5) of judgements taken to be wrong: (1-e) L + e L with w and l exchanged,
@@ -105,7 +105,7 @@ class PreferenceLoss(nn.Module):
             Scalar float32; 0 with a gradient of 0 when nothing is judged.
 
         Raises:
-            ValueError: when shapes do not belong together.
+            ValueError: the shapes do not match.
         """
         return self.loss_of(self.rewards(policy_logits, reference_logits, candidates, chosen, regions))
 
@@ -150,7 +150,7 @@ class PreferenceLoss(nn.Module):
 
 
 def chosen_of_pixels(chosen: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
-    """The chosen candidate of the region that each pixel lies in.
+    """Number of the chosen candidate of each pixel's region.
 
     Args:
         chosen: (B,R) as :meth:`PreferenceLoss.forward` takes them.
@@ -164,7 +164,7 @@ def chosen_of_pixels(chosen: torch.Tensor, regions: torch.Tensor) -> torch.Tenso
 
 
 def chosen_mask(masks: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-    """Put the chosen candidates of all regions together.
+    """Compose one mask of the chosen candidates of all regions.
 
     Args:
         masks: (B,K,H,W) candidates.
@@ -201,7 +201,7 @@ def check_shapes(
     chosen: torch.Tensor,
     regions: torch.Tensor,
 ) -> None:
-    """Refuse tensors that do not belong together.
+    """Refuse tensors whose shapes do not match.
 
     Raises:
         ValueError: names all shapes.

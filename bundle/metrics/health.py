@@ -1,6 +1,6 @@
 """Do the masks look like mitochondria? A check that needs no label of the target domain.
 
-The shapes of the predicted instances are held against those of the source domain's masks. Different tissue has
+The shapes of the predicted instances are compared with those of the source domain's masks. Different tissue has
 different mitochondria, so a difference is a reason to look, not a verdict; but masks that flood the cytoplasm, break
 into dust or miss most instances show at once.
 """
@@ -13,7 +13,7 @@ from scipy.stats import ks_2samp
 from skimage.measure import regionprops_table
 
 IMAGE_FEATURES = ("instances_per_megapixel", "foreground_share")
-"""Compared between images; the plain count is not, for images differ in size."""
+"""Compared between images. The plain count is not, since images differ in size."""
 
 SHAPE_FEATURES = ("area_px", "area_nm2", "equivalent_diameter_px", "eccentricity", "solidity")
 """Compared between instances; ``area_nm2`` only where the pixel size is known."""
@@ -66,7 +66,7 @@ def describe_instances(instances: np.ndarray, image: str = "", pixel_size: float
 
 
 def compare_shapes(pred_df: pd.DataFrame, source_df: pd.DataFrame) -> pd.DataFrame:
-    """Hold predictions against the source domain, feature by feature.
+    """Compare predictions with the source domain, feature by feature.
 
     Args:
         pred_df: rows of :func:`describe_instances` or :func:`describe_image` of the predictions.

@@ -71,7 +71,7 @@ class MaskDecoder(nn.Module):
         super().__init__()
         skips = tuple(skip_channels) or (0, 0)
         c4, c2 = upscaled_channels
-        self.mask_token = nn.Parameter(torch.randn(1, 1, embed_dim) * 0.02)
+        self.mask_token = nn.Parameter(torch.randn(1, 1, embed_dim) * 0.02)  # the deviation of ViT's tokens
         self.transformer = TwoWayTransformer(depth, embed_dim, num_heads, mlp_dim)
         self.upscale4 = Upscale(embed_dim, c4, skips[0])
         self.upscale2 = Upscale(c4, c2, skips[1])

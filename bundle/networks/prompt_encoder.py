@@ -64,6 +64,7 @@ class PromptEncoder(nn.Module):
         self.register_buffer("frequencies", torch.randn(2, embed_dim // 2))
         self.label_embeddings = nn.Embedding(2, embed_dim)
         self.dense_embeddings = nn.Embedding(2, embed_dim)
+        # Small beside the position code, whose entries are in [-1, 1].
         nn.init.normal_(self.label_embeddings.weight, std=0.02)
         nn.init.normal_(self.dense_embeddings.weight, std=0.02)
 
@@ -76,6 +77,7 @@ class PromptEncoder(nn.Module):
         Returns:
             (..., embed_dim) in [-1, 1].
         """
+        # sin and cos of random projections: their inner product depends on the distance of two positions alone.
         phase = 2 * math.pi * (coords / self.position_scale).to(self.frequencies.dtype) @ self.frequencies
         return torch.cat((phase.sin(), phase.cos()), dim=-1)
 
@@ -86,7 +88,7 @@ class PromptEncoder(nn.Module):
         cells = torch.stack(
             (x.unsqueeze(1).expand(height, width), y.unsqueeze(0).expand(height, width)), dim=-1
         ).reshape(-1, 2)
-        return (cells + 0.5) * stride
+        return (cells + 0.5) * stride  # pixel centres of a click are at whole numbers plus 0.5
 
     def forward(self, coords: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Tokens (B,N,embed_dim) of points (B,N,2) with labels (B,N); what padding gets does not matter."""

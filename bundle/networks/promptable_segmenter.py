@@ -98,8 +98,8 @@ class PromptableSegmenter(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """As :meth:`decode`, with probes beside the prompts, which change nothing else (Prompt-DAS, PCL).
 
-        A probe does not attend to prompts or to other probes. Prompts do act on it through the image: they are drawn on
-        it (``dense_prompts``), and it attends to them at the end of a round, before probes read it again.
+        A probe does not attend to prompts or to other probes. Prompts do reach it through the image embedding: they are
+        drawn on it (``dense_prompts``), and it attends to them at the end of each block, before probes read it again.
 
         Args:
             embedding: from :meth:`encode`.
@@ -115,7 +115,8 @@ class PromptableSegmenter(nn.Module):
         grid = self.prompt_encoder.grid_positions(h, w, self.stride)
         image_pe = self.prompt_encoder.encode_positions(grid).unsqueeze(0)
         prompts = self.prompt_encoder(point_coords, point_labels)
-        # A probe stands for a foreground point, of which it asks what the network makes.
+        # Probes use the foreground label embedding, so that their output is comparable with that of a foreground
+        # prompt.
         probes = self.prompt_encoder(probe_coords, torch.ones_like(probe_coords[..., 0], dtype=torch.long))
         if self.point_features:
             prompts = prompts + self._features_at(embedding, point_coords)

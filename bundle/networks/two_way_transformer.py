@@ -1,4 +1,4 @@
-"""The two-way transformer of SAM's mask decoder, for whole batches with absent tokens and with probe tokens."""
+"""The two-way transformer of SAM's mask decoder, for whole batches with padding tokens and with probe tokens."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class TwoWayBlock(nn.Module):
         token_mask: torch.Tensor,
         prompt_mask: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """One round; shapes as in :meth:`TwoWayTransformer.forward`."""
+        """Run one block; shapes as in :meth:`TwoWayTransformer.forward`."""
         q = tokens if self.first else tokens + token_pe
         out = self.self_attn(q, q, tokens, token_mask)
         tokens = self.norm1(out if self.first else tokens + out)
@@ -97,11 +97,11 @@ class TwoWayBlock(nn.Module):
 class TwoWayTransformer(nn.Module):
     """Two-way transformer (Segment Anything, arXiv 2304.02643, section A), with masks.
 
-    The masks rule what tokens read of tokens, and the image of tokens. Every token reads the whole image, absent and
-    probe tokens too: so what the image has read of some tokens reaches all others a round later, or at the end.
+    ``token_mask`` limits token self-attention; ``prompt_mask`` limits image-to-token attention. Token-to-image
+    attention is unmasked, so information from prompts can reach every token indirectly, one block later.
 
     Args:
-        depth: rounds.
+        depth: number of blocks.
         embed_dim: channels.
         num_heads: heads.
         mlp_dim: width of the MLP on tokens.
@@ -124,7 +124,7 @@ class TwoWayTransformer(nn.Module):
         token_mask: torch.Tensor,
         prompt_mask: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Let tokens and image read each other.
+        """Run all blocks and the final token-to-image attention.
 
         Args:
             tokens: (B,T,C): the mask token, the prompts, then probes if any. Also their own position code.

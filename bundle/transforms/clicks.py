@@ -13,7 +13,7 @@ from bundle import keys as K
 
 
 def click_channels(shape: Sequence[int], points: Sequence[Sequence[float]], labels: Sequence[int]) -> torch.Tensor:
-    """Draw clicks.
+    """Draw clicks into two channels.
 
     Args:
         shape: (X, Y) of the image.
@@ -51,8 +51,8 @@ class AddClickChannelsd(MapTransform):
         max_points: the most clicks that the network takes, or None when windows or crops are checked elsewhere.
 
     Raises:
-        ValueError: for a click outside the image, more than ``max_points``, or another number of ``point_labels`` than
-            of ``points``.
+        ValueError: for a click outside the image, more than ``max_points``, or if ``point_labels`` and ``points``
+            differ in number.
     """
 
     def __init__(self, keys: str = K.IMAGE, max_points: int | None = None) -> None:
@@ -82,10 +82,10 @@ class AddClickChannelsd(MapTransform):
 
 
 class RandInstanceClicksd(Randomizable, MapTransform):
-    """Click a random subset of the instances, each anywhere inside it: (1,X,Y) to (3,X,Y).
+    """Click a random subset of the instances, at a random pixel of each: (1,X,Y) to (3,X,Y).
 
-    How many is uniform between none and all (Prompt-DAS trains on full, partial and no prompts alike), at most
-    ``max_points``.
+    The number of instances is uniform between none and all (Prompt-DAS trains with full, partial and no prompts), at
+    most ``max_points``.
 
     Args:
         keys: the image.

@@ -1,4 +1,4 @@
-"""Judgements as maps, so that they pass through crops, flips and turns with their image."""
+"""Judgements as maps, so that crops, flips and rotations apply to them as to their image."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class LoadJudgementsd(MapTransform):
     """Read the candidates of an item and draw its judgements.
 
     Needs ``candidates_file`` and ``judgements``, a list of (regions, index, chosen). Adds ``candidates``
-    (K,X,Y) float32; ``regions`` and ``chosen`` (1,X,Y) int32, both counted from 1 with 0 for none, so that padding
-    with 0 means what it should; ``judged`` (1,X,Y) float32. Where fewer than ``max_candidates`` were made, copies of
-    the chosen masks, which count as no rejected candidate, fill the number up.
+    (K,X,Y) float32; ``regions`` and ``chosen`` (1,X,Y) int32, both counted from 1 with 0 for none, as padding
+    adds it; ``judged`` (1,X,Y) float32. Where there are fewer than ``max_candidates``,
+    copies of the chosen mask are added, which do not count as rejected.
 
     Args:
         keys: the image, whose shape the candidates must have.
@@ -76,7 +76,7 @@ def judgement_maps(masks: np.ndarray, judgements: list[tuple[str, int, int]]) ->
 
 
 def chosen_together(masks: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Put the chosen masks together.
+    """Compose one mask of the chosen candidates of all regions.
 
     Args:
         masks: candidates (K,X,Y) bool.
@@ -90,7 +90,7 @@ def chosen_together(masks: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 
 class GatherChosend(Randomizable, Transform):
-    """Behind the crops, turn the maps into what :class:`bundle.losses.PreferenceLoss` takes.
+    """Turn the cropped maps into the inputs of :class:`bundle.losses.PreferenceLoss`.
 
     ``regions`` (1,X,Y) becomes (X,Y) long, renumbered from 0, -1 for none; ``chosen`` becomes (R,) long, -1 for
     regions that the crop does not have. Where it has more than R, R of them are drawn.

@@ -1,4 +1,4 @@
-"""From the network's output to masks on disk."""
+"""The network's output as masks, density maps and instances, and as files."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from bundle.data.result_files import result_path
 from bundle.errors import DataError
 
 EIGHT_BIT = (".png",)
-"""Formats without floating point: a mask is written there as 0 and 255, a density map times 255."""
+"""Formats without floating point: masks are written as 0 and 255, density maps times 255."""
 
 
 class SplitOutputd(MapTransform):
-    """Network output (2,X,Y) to the binary mask (1,X,Y) uint8 under the same key, and ``density`` (1,X,Y) in [0,1].
+    """Split output (2,X,Y) into the mask (1,X,Y) uint8, under the same key, and ``density`` (1,X,Y) in [0,1].
 
     Args:
         keys: the network's output.
@@ -59,12 +59,12 @@ class SplitOutputd(MapTransform):
 class SaveOutputsd(MapTransform):
     """Write mask, density and instances of an image, in its format and geometry.
 
-    Files are named by :func:`bundle.data.result_files.result_path`, and each appears complete or not at all. A mask
-    is 0 and 255 where the format is a picture (PNG), else 0 and 1; a density map there 8 bit and times 255, else
-    float32; instances are 16 bit.
+    Files are named by :func:`bundle.data.result_files.result_path`, and each appears complete or not at all. In a
+    picture format (PNG) a mask is 0 and 255 and a density map 8 bit, times 255; in others 0 and 1, and float32.
+    Instances are 16 bit.
 
     Args:
-        keys: the mask (1,X,Y) or (X,Y), a MetaTensor that knows its file; ``density`` and ``instances`` stand beside.
+        keys: the mask (1,X,Y) or (X,Y), a MetaTensor with its file name; the item also has ``density``, ``instances``.
         output_dir: folder, made when absent.
 
     Raises:
@@ -105,8 +105,8 @@ class SaveOutputsd(MapTransform):
 def write_like(path: str | Path, section: NDArray, reference: str | Path) -> None:
     """Write a section with the geometry of another file, atomically.
 
-    MONAI's writers would drop what a 2D affine does not hold: NIfTI's unit, and the position of a section in a file
-    with a third axis of length 1. So the header is taken over from the file itself.
+    MONAI's writers drop what a 2D affine does not hold: NIfTI's unit, and the position of a section in a file with a
+    third axis of length 1. So the header is copied from the file itself.
 
     Args:
         path: file to write, its suffix decides the format; its folder must exist.
@@ -114,7 +114,7 @@ def write_like(path: str | Path, section: NDArray, reference: str | Path) -> Non
         reference: image file of the same size, whose spacing, origin and direction are taken over.
 
     Raises:
-        DataError: the reference is not there any more, or another one.
+        DataError: the reference is missing, or it has changed.
     """
     path = Path(path)
     with opened(reference) as header:
@@ -123,7 +123,7 @@ def write_like(path: str | Path, section: NDArray, reference: str | Path) -> Non
             raise DataError(f"{reference}: is {header.size} pixels now, but was {section.shape}; segment it again")
         like = nibabel.load(reference) if _is_nifti(path) else itk.imread(str(reference))
     write = _write_nifti if _is_nifti(path) else _write_itk
-    with replacing(path, suffix=path.name[len(stem(path)) :]) as partial:  # the writers go by it
+    with replacing(path, suffix=path.name[len(stem(path)) :]) as partial:  # the writers take the format from the suffix
         write(partial, section, like)
 
 

@@ -20,7 +20,7 @@ from bundle.transforms import LoadSectiond
 from scripts.fuzzing.image_seeds import SECRET_FILE, TOKENS, image_seeds
 from scripts.fuzzing.seeds import damage
 from scripts.fuzzing.target import BrokenPromise, Target, refusal
-from scripts.fuzzing.tiny_page import tiny_network
+from scripts.fuzzing.tiny_network import tiny_network
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "inference.json"
 SECRET = b"SECRET! " * 512

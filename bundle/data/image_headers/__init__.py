@@ -1,4 +1,4 @@
-"""What image files say of themselves, read and judged in plain Python before a C library opens them."""
+"""Headers of image files, read and checked in plain Python before a C library opens the files."""
 
 from .judge import judged, open_regular
 

@@ -1,4 +1,4 @@
-"""Files of candidate masks, and the hashes by which a judgement knows what was judged."""
+"""Files of candidate masks, and the hashes by which a judgement refers to them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bundle.json_files import parse_json
 
 VERSION = 1
 LARGEST = 1 << 27
-"""Bytes of a part of a file when it is unpacked: masks of a thousand million pixels."""
+"""Largest unpacked part of a file in bytes: masks of a thousand million pixels."""
 TEXTS = ("image", "image_sha256", "model")
 
 

@@ -1,4 +1,4 @@
-"""Ways of making a candidate mask, of which a configuration lists those it wants: each varies one thing (ours)."""
+"""Ways of making a candidate mask, each changing one thing (ours). A configuration lists those to use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Made = Iterator[tuple[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class Original:
-    """What is varied: an image, the network, and what the network makes of the image without clicks.
+    """Input of the variants: an image, the network, and the network's output without clicks.
 
     Attributes:
         image: (1,3,X,Y) float on the network's device, with the given clicks.
@@ -31,7 +31,7 @@ class Original:
         network: the network, in evaluation mode.
         others: further networks by name.
         inferer: sliding window.
-        random: where random numbers are drawn from, on the CPU; the ways draw one after another, in their order.
+        random: generator on the CPU; the variants draw from it one after another, in their order.
     """
 
     image: torch.Tensor
@@ -51,12 +51,12 @@ class Variant(Protocol):
     """A way of making candidates."""
 
     def __call__(self, original: Original) -> Made:
-        """Make masks; none where the way does not apply, such as without clicks."""
+        """Make masks; none where the variant does not apply, such as without clicks."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Cut the foreground probability elsewhere than at 0.5.
+    """Threshold the foreground probability at other values than 0.5.
 
     Args:
         thresholds: each in (0,1).
@@ -95,7 +95,7 @@ class Brightness:
 
 @dataclass(frozen=True)
 class Gamma:
-    """Bend the image's gray values, and normalise them again.
+    """Apply a gamma curve to the gray values, and normalise them again.
 
     Args:
         exponents: of gray values that are scaled to [0,1]; above 0, 1 for no change.
@@ -211,7 +211,7 @@ class Dropout:
 
 @dataclass(frozen=True)
 class Turns:
-    """Average over the image turned by 0, 90, 180 and 270 degrees."""
+    """Average over rotations by 0, 90, 180 and 270 degrees."""
 
     def __call__(self, original: Original) -> Made:
         """One mask."""
@@ -249,12 +249,12 @@ class EvolvedContour:
 
 
 class DroppedFeatures:
-    """A network whose embedding lacks some channels.
+    """Network with some channels of its embedding set to 0.
 
     Args:
         network: the network.
         share: of the channels to drop, in [0,1).
-        random: where they are drawn from.
+        random: generator that draws the channels.
     """
 
     def __init__(self, network: PromptableSegmenter, share: float, random: torch.Generator) -> None:

@@ -83,5 +83,5 @@ def choose_by_budget(priorities: Sequence[float], budget: float) -> list[int]:
 def _entropy(probability: np.ndarray) -> np.ndarray:
     """Entropy in bits, 0 at 0 and 1."""
     p = np.asarray(probability, dtype=np.float64)
-    safe = np.clip(p, 1e-12, 1 - 1e-12)
+    safe = np.clip(p, 1e-12, 1 - 1e-12)  # log2(0) is infinite, but 0 * log2(0) counts as 0
     return -p * np.log2(safe) - (1 - p) * np.log2(1 - safe)
