@@ -108,9 +108,6 @@ def training_of(options: argparse.Namespace, click_service: ClickService, store:
         "store": options.store.absolute(),
         "candidates_dir": options.candidates.absolute(),
     }
-    pixel_size = read_datalist(options.data)["pixel_size"]
-    if pixel_size is not None:
-        settings["pixel_size"] = f"{pixel_size:g}"  # 20, not 20.0, fits overlays that have a whole number as well
     overlays = [path.absolute() for path in options.config]
     return Training(ROOT, overlays, settings, click_service.points, store, click_service.offer)
 

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from bundle.atomic import make_folder
+from bundle.data import domain_pixel_size
 from bundle.data.preparation import Preparation, prepare_domain
 from bundle.errors import MendableError
 from bundle.json_files import read_json, write_json
@@ -107,9 +108,14 @@ class Demo:
         return self._trained(trained[row]) if row in trained else self.run / f"{row}.pt"
 
     def prepare(self, name: str) -> None:
-        """Write the domain folder of a domain, unless it is there."""
+        """Write the domain folder of a domain, unless it is there.
+
+        Raises:
+            DataError: it is there, but of another pixel size.
+        """
         folder = self._domain(name)
         if (folder / "datalist.json").is_file():
+            domain_pixel_size([folder], self.pixel_size, required=True)
             return
         raw = self.data / name if self.data else self.domains / "raw" / name
         if self.data is None:
@@ -290,7 +296,7 @@ def main() -> int:
         seed=args.seed,
         cells=Cells(
             overlays=("presets/cpu.json",) if args.data else ("presets/cpu.json", "tasks/synthetic.json"),
-            common={"pixel_size": args.pixel_size, "seed": args.seed},
+            common={"seed": args.seed},
             jobs=args.jobs,
         ),
         preferences={**PREFERENCES, **(STUDY if args.study else {})},

@@ -69,8 +69,8 @@ class PreferDasApp(MONAILabelApp):
             configurations, separated by commas.
 
     Raises:
-        DataError: the studies are no folder, or there is no checkpoint.
-        DataError: the checkpoint is of another network than the configuration describes.
+        DataError: the studies are no folder, there is no checkpoint, it is of another network than the configuration
+            describes, or nobody tells the pixel size.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
@@ -84,6 +84,10 @@ class PreferDasApp(MONAILabelApp):
         asking.read_config([*self.train_files, *(str(ROOT / "configs" / name) for name in ASKING)])
         for parser in (self.parser, asking):
             parser["bundle_root"] = config_text(ROOT)
+        asking["resolved_pixel_size"] |= {"folders": ["@source_dir"], "required": False}  # studies have no datalist
+        if asking.get_parsed_content("resolved_pixel_size") is None:
+            source = asking.get_parsed_content("source_dir")
+            raise DataError(f"{source}: tells no pixel size; give pixel_size, in nanometres, in an overlay (--config)")
         work = Path(studies) / WORK
         self.trained = work / "adapted.pt"
         start = Path((conf or {}).get("checkpoint") or self.parser.get_parsed_content("checkpoint"))

@@ -15,7 +15,7 @@ from tests.integration.commands import NETWORK, call, command, flags, run_here
 
 PREFER = ["configs/train.json", "configs/prefer.json"]
 CANDIDATES = [*PREFER, "configs/candidates.json"]
-QUESTIONS = {"crop_size": [32, 32], "pixel_size": 20, "region_size_nm": 320.0, "points": "points_15.json"}
+QUESTIONS = {"crop_size": [32, 32], "region_size_nm": 320.0, "points": "points_15.json"}
 LEARNING = {"region_size_nm": 320.0, "points": "points_15.json", "prefer_epochs": 1, "max_epochs": 1}
 
 

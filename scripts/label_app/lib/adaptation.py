@@ -116,6 +116,7 @@ class AdaptationTask(TrainTask):
             "init_checkpoint": found[-1] if asked.pretrained else found[0],
             "checkpoint": self.trained,
             "work_dir": self.trained.parent,
+            "resolved_pixel_size#folders": ["@source_dir"],  # the studies have no datalist
             "train#dataset#data": tuple(targets),
             "source#data": (*source, *labelled * repeats),
             "source#dataset#hash_as_key": True,  # repeated items are cached once
