@@ -1,4 +1,4 @@
-"""Texts that come out of a MONAI configuration as they went in, whatever characters a path has."""
+"""Writes any path so that a MONAI configuration reads it back unchanged."""
 
 from __future__ import annotations
 

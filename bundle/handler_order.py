@@ -1,4 +1,4 @@
-"""Handlers run in the order of their list; this checks that one that others build on stands before them."""
+"""Checks the order of handlers in their lists: they run in that order, and some need the results of others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+from bundle.errors import SettingError
+
 LOGGERS = ("StatsHandler", "TensorBoardStatsHandler", "MLFlowHandler")
 """MONAI's handlers that write down what others have left in ``engine.state.metrics``."""
 
@@ -16,14 +18,14 @@ LOGGERS = ("StatsHandler", "TensorBoardStatsHandler", "MLFlowHandler")
 def check_handler_order(config: Mapping[str, Any]) -> None:
     """Refuse lists of handlers whose order would lose something.
 
-    A handler class says in ``ahead_of`` which classes must stand behind it in a list that has both; its docstring says
-    why.
+    A handler class lists in ``ahead_of`` the classes that must come after it in any list that has both; its docstring
+    says why.
 
     Args:
         config: the merged files of a command; every list ``handlers`` in it is looked at.
 
     Raises:
-        ValueError: names the list and the two handlers.
+        SettingError: names the list and the two handlers.
     """
     parser = ConfigParser(copy.deepcopy(dict(config)))
     parser.resolve_macro_and_relative_ids()
@@ -33,7 +35,7 @@ def check_handler_order(config: Mapping[str, Any]) -> None:
         for place, target in enumerate(targets):
             for other in getattr(locate(target) if "." in target else None, "ahead_of", ()):
                 if other in classes[:place]:
-                    raise ValueError(f"{name}: {classes[place]} stands behind {other}; put it before")
+                    raise SettingError(f"{name}: {classes[place]} stands behind {other}; put it before")
 
 
 def _lists(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, list[Any]]]:

@@ -1,4 +1,4 @@
-"""JSON files that are read with one-line errors and written whole or not at all."""
+"""JSON files, read with one-line errors and written atomically."""
 
 import json
 import math
@@ -9,13 +9,13 @@ from bundle.atomic import replacing
 from bundle.errors import DataError
 
 _DIGITS = 18
-"""Longest whole number that is read: it fits into 64 bits."""
+"""Most digits of a whole number, so that it fits into 64 bits."""
 _DEPTH = 32
-"""Most brackets within brackets, which later code can still print or compare. Our own files have 5."""
+"""Deepest nesting, which Python can still print and compare. The bundle's own files have 5 levels."""
 
 
 def parse_json(text: str) -> Any:
-    """Parse JSON that a person or another program gave, as RFC 8259 has it and Python alone does not.
+    """Parse JSON strictly by RFC 8259, which Python's parser does not.
 
     Args:
         text: one JSON value.

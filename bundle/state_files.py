@@ -1,4 +1,4 @@
-"""Files of tensors: read within bounds, plain and finite; written completely or not at all."""
+"""Files of tensors: read within limits on content and size, written atomically."""
 
 from __future__ import annotations
 
@@ -25,46 +25,46 @@ PLAIN = frozenset(
         *(f"torch.{kind}Storage" for kind in ("Long", "Int", "Short", "Char", "Byte", "Bool")),
     }
 )
-"""What a file is made of that holds dense tensors of real numbers and plain containers."""
+"""Classes and functions that a file of dense real tensors and plain containers names."""
 
 MAX_STRUCTURE = 2 * 2**20
-"""Bytes for names and shapes, the pickle: reading takes up to a hundred times as much memory. Ours have 0.2 MiB."""
+"""Largest pickle in bytes (names and shapes): reading takes up to a hundred times as much memory. Ours have 0.2 MiB."""
 
 MAX_DEPTH = 16
-"""Containers within containers."""
+"""Deepest nesting of containers."""
 
 LARGEST = torch.finfo(torch.float32).max
 LARGEST_WEIGHT = 1e8
-"""Weights beyond are of a training that went wrong: in single precision their products are soon infinite."""
+"""Largest magnitude of a weight. Products of larger ones overflow single precision: their training diverged."""
 
 
 def read_state(path: Path, also: Collection[str] = ()) -> Any:
     """Read a file of dense, real tensors and plain containers to the CPU.
 
     ``torch.load`` with ``weights_only`` runs no code of the file, but it unpacks as much as the file says, and makes
-    sparse, quantised or complex tensors, of which networks know nothing. So the file is judged first: its entries are
+    sparse, quantised or complex tensors, which networks cannot use. So the file is checked first: its entries are
     not compressed, as ``torch.save`` writes them, and together no larger than the file; its pickles are short and name
     nothing but `PLAIN`.
 
     Args:
         path: file that ``torch.save`` wrote.
-        also: further names that its pickle may have.
+        also: further classes and functions that its pickle may name.
 
     Returns:
         Its content, which takes about as much memory as the file has bytes. Values may be infinite or NaN, see
         :func:`first_spoilt`.
 
     Raises:
-        ValueError: it cannot be read, or holds something else.
+        DataError: it cannot be read, or holds something else.
     """
     try:
         strange = _first_strange(path, PLAIN | set(also))
         state = None if strange else torch.load(path, map_location="cpu", weights_only=True)
         strange = strange or _first_overlapping(state)
     except Exception as error:  # zip, pickle and torch errors have no class in common
-        raise ValueError(f"{path}: no checkpoint that torch can read ({type(error).__name__}); name another") from error
+        raise DataError(f"{path}: no checkpoint that torch can read ({type(error).__name__}); name another") from error
     if strange:
-        raise ValueError(
+        raise DataError(
             f"{path}: holds {printable(strange)}, expected plain dense tensors of real numbers; name a file that a "
             "training wrote"
         )
@@ -72,7 +72,7 @@ def read_state(path: Path, also: Collection[str] = ()) -> Any:
 
 
 def write_state(state: Any, path: Path, again: str = "", beside: Mapping[Path, str] = MappingProxyType({})) -> None:
-    """Write with ``torch.save``; a reader, or a run that is killed, meets the old file or the new one.
+    """Write with ``torch.save``, atomically.
 
     Args:
         state: tensors and plain containers.
@@ -82,8 +82,8 @@ def write_state(state: Any, path: Path, again: str = "", beside: Mapping[Path, s
             place, the state last: where it is, they are too, and a full disk changes none.
 
     Raises:
-        DataError: a tensor or number is infinite or NaN; the file then is what it was.
-        StorageError: it cannot be written; likewise.
+        DataError: a tensor or number is infinite or NaN. The old file stays.
+        StorageError: it cannot be written. The old file stays.
     """
     spoilt = first_spoilt(state)
     if spoilt:
@@ -103,11 +103,11 @@ def write_state(state: Any, path: Path, again: str = "", beside: Mapping[Path, s
 
 
 def first_spoilt(state: Any, largest: float = LARGEST) -> str | None:
-    """Find a number that nothing can be learnt from.
+    """Find a number that is not finite or too large.
 
     Args:
         state: tensors and numbers in plain containers.
-        largest: magnitude that none may exceed.
+        largest: largest magnitude allowed.
 
     Returns:
         Name and value, such as ``decoder.weight holds nan``; None if all are finite and within ``largest``.
@@ -140,12 +140,12 @@ def state_sha256(state: Mapping[str, torch.Tensor]) -> str:
 
 
 def printable(text: object) -> str:
-    """A name of a file's making as a part of one line: short, without control characters."""
+    """A name from a file, made fit for a one-line message: short, without control characters."""
     return "".join(c if c.isprintable() else "?" for c in str(text)[:120])
 
 
 def _first_strange(path: Path, names: Collection[str]) -> str | None:
-    """Judge a file by what its pickles are made of; raise ValueError where it is none of ``torch.save``'s."""
+    """Check a file by what its pickles are made of; raise ValueError where it is none of ``torch.save``'s."""
     with path.open("rb") as file:
         if file.read(4) == b"PK\x03\x04":  # how torch tells
             return _first_strange_in_zip(path, names)
@@ -195,7 +195,7 @@ def _first_overlapping(state: Any) -> str | None:
 
 
 def _leaves(state: Any) -> Iterator[tuple[str, Any]]:
-    """What is in containers, and in those in them, with the keys on the way; each container once."""
+    """Yield the leaves of nested containers with their path of keys; each container once."""
     waiting: list[tuple[tuple[Any, ...], Any]] = [((), state)]
     seen: set[int] = set()
     while waiting:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from bundle import keys as K
 from bundle.annotate.vote_service import Stamp, person, stamp
+from bundle.channels import logits_of
 from bundle.data.domain_folder import DATALIST, SPLITS, check_crowding, read_datalist
 from bundle.data.image_files import read_section_header, stem
 from bundle.data.points import Clicks
@@ -154,7 +155,7 @@ class ClickService:
 
         Raises:
             ClicksChangedError: somebody else saved since that version; nothing was written.
-            ValueError: a click lies outside of the image, two lie on one pixel, there are more or fewer labels, or a
+            DataError: a click lies outside of the image, two lie on one pixel, there are more or fewer labels, or a
                 window holds more clicks than a training would take.
         """
         self.channels(number, points, labels)
@@ -173,12 +174,12 @@ class ClickService:
             which: network.
 
         Raises:
-            ValueError: as :meth:`save`, or more clicks fall in one window than the network takes; or there is no such
+            DataError: as :meth:`save`, or more clicks fall in one window than the network takes; or there is no such
                 network yet.
         """
         drawn = self.channels(number, points, labels)
         with self._turn:
-            logits = self._open(number, which).segment(drawn)[0]
+            logits = logits_of(self._open(number, which).segment(drawn))[0]
         return png(((logits.sigmoid() > self._threshold).cpu().numpy() * 255).astype(np.uint8))
 
     def channels(self, number: int, points: Sequence[Sequence[int]], labels: Sequence[int]) -> torch.Tensor:
@@ -198,7 +199,7 @@ class ClickService:
         """Answer as the network ``trained`` from now on with these weights.
 
         Raises:
-            ValueError: they cannot be read, or are those of another network or of other settings.
+            DataError: they cannot be read, or are those of another network or of other settings.
         """
         network = copy.deepcopy(self._networks["start"])
         load_weights(network, checkpoint, self._settings)

@@ -1,4 +1,4 @@
-"""Files and folders that appear complete or not at all, and outlive a power failure once they are there."""
+"""Files and folders that appear complete or not at all, and survive a power failure once written."""
 
 from bundle.atomic.file import make_folder, replacing, storage_errors, sync
 from bundle.atomic.folder import finish_replacing, new_folder

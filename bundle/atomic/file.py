@@ -1,4 +1,4 @@
-"""A file that appears complete or not at all, and that outlives a power failure once it is there."""
+"""Files that appear complete or not at all, and survive a power failure once written."""
 
 import errno
 import fcntl
@@ -10,11 +10,11 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from bundle.errors import DataError, StorageError
+from bundle.errors import MendableError, StorageError
 
 _PARTIAL = re.compile(r"\..+\.\d+-\d+\.partial(\..+)?")
 _NUMBERS = itertools.count()
-_PROBE = bytes(1 << 20)
+_PROBE = bytes(1 << 20)  # a few bytes could fit into a block that the file has already
 
 _REMEDIES = {
     errno.ENOSPC: "free some space and run it again",
@@ -29,24 +29,24 @@ _REMEDIES = {
 
 @contextmanager
 def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
-    """Give a temporary name beside ``path`` whose file takes its place when the block ends without an exception.
+    """Give a temporary file beside ``path`` that replaces it when the block ends without an exception.
 
-    A reader, or a run that is killed, meets the old file or the new one, never a part. When the block has been left,
-    file and name are on the disk: a power failure does not undo it.
+    A reader sees the old file or the new one, never a part, even if the writer is killed. After the block, content and
+    name are on the disk: a power failure does not undo it.
 
-    The temporary name is another one for each writer, in other threads and processes too. Its file is locked
-    (``flock``) as long as the writer lives. So what killed writers left is known, and deleted when a process first
-    writes to a folder. (On a network share whose locks do not reach other machines, only one may write to a folder.)
+    Each writer, in any thread or process, has its own temporary name, and locks the file (``flock``) as long as it
+    lives. So files of killed writers are recognised; a process deletes them when it first writes to a folder. (On a
+    network share whose locks do not reach other machines, only one may write to a folder.)
 
     Args:
         path: file to be written or replaced; its folder must exist, see :func:`make_folder`.
-        suffix: end of the temporary name, for libraries that go by it, such as ``.nii.gz``.
+        suffix: end of the temporary name, for libraries that choose the format by it, such as ``.nii.gz``.
 
     Yields:
-        The temporary name, of an empty file. What is left under it if the block fails is deleted.
+        Path of the temporary file, empty at first. It is deleted if the block fails.
 
     Raises:
-        StorageError: the disk is full, read-only or the like, whatever error the block made of it.
+        StorageError: the disk is full, read-only or over quota, whatever exception the block raised for it.
     """
     with storage_errors(path, path):
         _tidy(path.parent.absolute())
@@ -66,7 +66,7 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, so that they outlive a power failure. It may be there already.
+    """Make a folder and its parents, so that they survive a power failure. It may exist already.
 
     Args:
         folder: the folder.
@@ -91,7 +91,7 @@ def sync(path: Path) -> None:
     try:
         os.fsync(opened)
     except OSError as error:
-        # Some network file systems sync files alone, and hold names safe by themselves.
+        # Some network file systems cannot sync folders; they keep names safe by themselves.
         if error.errno != errno.EINVAL or not path.is_dir():
             raise
     finally:
@@ -132,9 +132,9 @@ def hold(path: Path, opened: int) -> bool:
         opened: its descriptor.
 
     Returns:
-        False if another process took it for abandoned and has deleted it meanwhile.
+        False if another process has deleted it meanwhile, as abandoned.
     """
-    with suppress(OSError):  # where a file system has no locks, nobody takes anything for abandoned
+    with suppress(OSError):  # without locks nothing is ever taken for abandoned
         fcntl.flock(opened, fcntl.LOCK_EX)
     return same_file(opened, path)
 
@@ -148,12 +148,12 @@ def same_file(opened: int, path: Path) -> bool:
 
 
 def temporary_names(path: Path, kind: str = "partial", suffix: str = "") -> Iterator[Path]:
-    """Names beside ``path`` that no other thread or process of this machine has.
+    """Make names beside ``path`` that no other thread or process of this machine uses.
 
     Args:
-        path: the name to be taken in the end.
-        kind: what it is, the last word of the name.
-        suffix: put behind.
+        path: the final name.
+        kind: last word of the temporary name, such as ``partial``.
+        suffix: file suffix, put at the end.
 
     Yields:
         One name after another; the caller takes the first that does not exist.
@@ -164,17 +164,17 @@ def temporary_names(path: Path, kind: str = "partial", suffix: str = "") -> Iter
 
 @contextmanager
 def storage_errors(path: Path, partial: Path) -> Iterator[None]:
-    """Turn what a disk refuses within the block into one line that names the file and what to do.
+    """Turn a full or read-only disk within the block into one line that names the file and what to do.
 
-    Libraries report a full disk in their own ways (ITK and PyTorch as ``RuntimeError``). So after an error that does
-    not tell its cause, the disk is asked by writing more.
+    Libraries report a full disk in their own ways (ITK and PyTorch as ``RuntimeError``). So after an error without a
+    clear cause, writing a few more bytes shows whether the disk is full.
 
     Args:
         path: the file or folder to name.
         partial: where the block writes: a file, or a folder. Errors about other files are passed on.
 
     Raises:
-        StorageError: the disk refused.
+        StorageError: the disk cannot be written to.
     """
     try:
         yield
@@ -186,8 +186,8 @@ def storage_errors(path: Path, partial: Path) -> Iterator[None]:
         cause = error.__cause__
         if str(partial) not in str(error) or not isinstance(cause, OSError):
             raise
-        raise _storage_error(path, cause) from cause  # it named a file within the temporary folder
-    except DataError:
+        raise _storage_error(path, cause) from cause  # the error names a file within the temporary folder
+    except MendableError:
         raise
     except Exception:
         refusal = _refusal(partial)
@@ -216,13 +216,13 @@ def _storage_error(path: Path, error: OSError) -> StorageError:
 
 
 def _refusal(partial: Path) -> OSError | None:
-    """The error of writing more, if it is one. Nothing of it stays."""
+    """Write some more and return the disk's error, or None. The bytes are removed again."""
     try:
         with (partial / ".probe" if partial.is_dir() else partial).open("ab", buffering=0) as file:
             size = file.tell()
             try:
                 if file.write(_PROBE) < len(_PROBE):
-                    file.write(_PROBE)  # what did not fit says why
+                    file.write(_PROBE)  # this write fails with the disk's own reason
                 os.fsync(file.fileno())
             finally:
                 file.truncate(size)
@@ -247,7 +247,7 @@ def _open_partial(path: Path, suffix: str) -> tuple[Path, int]:
 @cache
 def _tidy(folder: Path) -> None:
     """Delete the temporary files of killed writers in a folder; once a process, for folders can be long."""
-    with suppress(OSError):  # what is in the way of tidying is not in the way of writing
+    with suppress(OSError):  # a folder that cannot be tidied can still be written to
         for path in [path for path in folder.iterdir() if _PARTIAL.fullmatch(path.name) and path.is_file()]:
             with abandoned(path) as gone:
                 if gone:

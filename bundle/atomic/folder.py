@@ -1,4 +1,4 @@
-"""A folder that appears complete or not at all, and that outlives a power failure once it is there."""
+"""Folders that appear complete or not at all, and survive a power failure once written."""
 
 import ctypes
 import errno
@@ -17,11 +17,11 @@ _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 @contextmanager
 def new_folder(output: Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``output`` that takes its place when the block ends without an exception.
+    """Give a temporary folder beside ``output`` that replaces it when the block ends without an exception.
 
     A run that is killed leaves the old folder or the new one. (Where the file system cannot exchange two names in one
-    step, there is a moment with neither; :func:`finish_replacing` then puts the old one back.) When the block has been
-    left, all of it is on the disk: a power failure does not undo it.
+    step, there is a moment with neither; :func:`finish_replacing` then puts the old one back.) After the block
+    all of it is on the disk: a power failure does not undo it.
 
     Args:
         output: folder to be written or replaced.
@@ -30,7 +30,7 @@ def new_folder(output: Path) -> Iterator[Path]:
         The temporary folder, empty. It is deleted if the block fails.
 
     Raises:
-        StorageError: the disk is full, read-only or the like, whatever error the block made of it.
+        StorageError: the disk is full, read-only or over quota, whatever exception the block raised for it.
     """
     output = output.resolve()
     make_folder(output.parent)
@@ -50,7 +50,7 @@ def new_folder(output: Path) -> Iterator[Path]:
 
 
 def finish_replacing(output: Path) -> None:
-    """Finish what runs of :func:`new_folder` left that were killed, before anything else is asked of the folder.
+    """Finish or undo what killed runs of :func:`new_folder` left. Call it before anything else is done with the folder.
 
     Args:
         output: folder to be written. If it is missing and an old one was moved out of the way, that is put back.
@@ -77,7 +77,7 @@ def _make_partial(output: Path) -> tuple[Path, int]:
         try:
             partial.mkdir()
             opened = os.open(partial, os.O_RDONLY)
-        except (FileExistsError, FileNotFoundError):  # taken, or taken for abandoned and deleted meanwhile
+        except (FileExistsError, FileNotFoundError):  # the name was in use, or the folder was deleted as abandoned
             continue
         if hold(partial, opened):
             return partial, opened
@@ -99,7 +99,7 @@ def _take_place(partial: Path, output: Path) -> Path | None:
         partial.rename(output)
         return None
     try:
-        with suppress(OSError):  # held, so that no other run takes the old folder for abandoned
+        with suppress(OSError):  # locked, so that no other run takes the old folder for abandoned
             fcntl.flock(old, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if _exchange(partial, output):
             return partial

@@ -1,4 +1,4 @@
-"""What people gave for a folder of images, as items that stage 1 trains on."""
+"""Training items of stage 1 from images with clicks or masks that people made."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def annotated_items(
     window: int,
     max_points: int,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """List target items, and masks to learn from.
+    """List the target items, and the images whose masks are learnt from.
 
-    An image with a mask is a target item in which every instance has a click and the rest is background; its own
-    clicks are not used then, for the mask says more. Another image has the clicks that were made in it, or none.
+    An image with a mask becomes a target item with one click in every instance, marked as complete; clicks made in it
+    are not used. Any other image becomes a target item with the clicks that were made in it, if any.
 
     Args:
         images: paths of all images.

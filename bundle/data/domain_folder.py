@@ -1,4 +1,4 @@
-"""Domain folders: the images of one domain, with masks where there are any, and the clicks that were made in them.
+"""Domain folders: the images of one domain, their masks if there are any, and points files.
 
 A folder holds ``images/``, optionally ``labels/`` and any number of points files, and ``datalist.json`` in MONAI's
 decathlon form: ``{"name": "vnc", "pixel_size": 20.0, "training": [{"image": "images/train_000.png", "label":
@@ -33,7 +33,7 @@ def load_domain(
         folder: domain folder.
         split: ``training``, ``validation`` or ``test``.
         points: points file, relative to the folder or absolute; None for no clicks.
-        labels: give the masks too. If False nothing about them is read or checked.
+        labels: list the masks too. If False they are neither read nor checked.
         window: size of the network's window in pixels, to check how many clicks it can hold; None for no check.
         max_points: largest number of clicks in one window; None for no check.
 
@@ -108,7 +108,7 @@ def write_datalist(
 
 
 def check_crowding(items: Sequence[Mapping[str, Any]], window: int, max_points: int) -> None:
-    """Refuse images in which one window of the network can hold more clicks than the network takes.
+    """Refuse images in which a window can hold more clicks than the network takes.
 
     Args:
         items: items of `load_domain`.
@@ -155,11 +155,11 @@ def _is_entry(entry: Any) -> bool:
     return isinstance(entry, dict) and isinstance(entry.get(IMAGE), str) and isinstance(entry.get(LABEL, ""), str)
 
 
-def _item(folder: Path, entry: Mapping[str, str], found: PointsFile, source: Path, labels: bool) -> dict[str, Any]:
+def _item(folder: Path, entry: Mapping[str, str], found: PointsFile, file: Path, labels: bool) -> dict[str, Any]:
     image = folder / entry[IMAGE]
     header = read_section_header(image)
     clicks = found.clicks.get(entry[IMAGE], Clicks([], []))
-    check_inside(source, str(image), clicks.points, header.size)
+    check_inside(file, str(image), clicks.points, header.size)
     item: dict[str, Any] = {IMAGE: str(image)}
     if labels and LABEL in entry:
         item[LABEL] = str(_checked_label(folder / entry[LABEL], image, header))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,8 @@ from monai.transforms import Randomizable
 from skimage.exposure import match_histograms
 
 from bundle import keys as K
+from bundle.channels import clicks_of, em_of, prompted
+from bundle.errors import SettingError
 
 
 class DomainPairDataset(CacheDataset, Randomizable):
@@ -23,25 +25,30 @@ class DomainPairDataset(CacheDataset, Randomizable):
             they are complete.
         transform: of the target items; the deterministic head of it is cached.
         source: data set of source items.
-        match_prob: how often the source image gets the gray values of the target image (histogram matching), so that
-            its labels are also learnt in the look of the target, in [0,1].
+        match_prob: probability in [0,1] that the gray values of the source image are matched to those of the target
+            image (histogram matching), so that its labels are learnt on target-like images too.
         kwargs: of :class:`monai.data.CacheDataset`.
 
     Raises:
-        ValueError: when ``match_prob`` is out of range.
+        SettingError: when ``match_prob`` is out of range.
     """
 
     def __init__(
-        self, data: Sequence[dict], transform: Callable | None, source: Dataset, match_prob: float = 0.0, **kwargs: Any
+        self,
+        data: Sequence[Mapping[str, Any]],
+        transform: Callable[..., Any] | None,
+        source: Dataset,
+        match_prob: float = 0.0,
+        **kwargs: Any,
     ) -> None:
         if not 0 <= match_prob <= 1:
-            raise ValueError(f"match_prob must be in [0, 1], got {match_prob}")
+            raise SettingError(f"match_prob must be in [0, 1], got {match_prob}")
         super().__init__(data=[{K.COMPLETE: False, **item} for item in data], transform=transform, **kwargs)
         self.source = source
         self.match_prob = match_prob
 
     def __getitem__(self, index: Any) -> dict[str, Any]:
-        """The target item at an index with a source item drawn at random."""
+        """Return the target item at an index and a random source item."""
         target = {**super().__getitem__(index), K.INDEX: index}
         source = self.source[self.R.randint(len(self.source))]
         if self.R.rand() < self.match_prob:
@@ -50,6 +57,6 @@ class DomainPairDataset(CacheDataset, Randomizable):
 
 
 def match_gray_values(image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Give the EM of a prompted image (3,X,Y) the histogram of that of another; its clicks stay."""
-    matched = match_histograms(image[0].numpy(), reference[0].numpy())
-    return torch.cat((torch.from_numpy(matched).to(image)[None], image[1:]))
+    """Match the EM of a prompted image (3,X,Y) to the histogram of another's; its clicks do not change."""
+    matched = match_histograms(em_of(image)[0].numpy(), em_of(reference)[0].numpy())
+    return prompted(torch.from_numpy(matched).to(image)[None], clicks_of(image))

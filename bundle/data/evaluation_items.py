@@ -1,4 +1,4 @@
-"""What an evaluation runs over: each image without clicks, and again with them."""
+"""Items of an evaluation: each image without clicks, and again with them."""
 
 from __future__ import annotations
 

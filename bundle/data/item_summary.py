@@ -1,4 +1,4 @@
-"""A list of training items as one line that changes when the list does."""
+"""Summary of a list of training items: one line that changes when the list does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bundle.keys import IMAGE, LABEL, POINTS
 
 
 def summarize_items(items: Iterable[Mapping[str, Any]]) -> str:
-    """Sum up which images, labels and clicks a run learns from.
+    """Summarise the images, labels and clicks that a run learns from.
 
     Args:
         items: as :func:`bundle.data.load_domain` lists them. Of paths, the names of file and folder count: a domain

@@ -1,4 +1,4 @@
-"""The border at which gray values stop that nothing can be computed with."""
+"""Refuses images with gray values that are not finite or too large."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from bundle.errors import DataError
 
 LARGEST_PIXEL = 1e15
-"""The variance of an image of larger values overflows single precision."""
+"""Largest magnitude of a gray value: above it the variance of an image overflows single precision."""
 
 
 def check_finite(pixels: ArrayLike, path: str | Path) -> None:
@@ -24,7 +24,7 @@ def check_finite(pixels: ArrayLike, path: str | Path) -> None:
         DataError: names the file, the first such pixel and its value.
     """
     values = np.asarray(pixels)
-    # Every comparison with NaN is false, so NaN is not within.
+    # Every comparison with NaN is false, so NaN counts as out of range.
     if values.size == 0 or (values.min() >= -LARGEST_PIXEL and values.max() <= LARGEST_PIXEL):
         return
     place = tuple(int(n) for n in np.argwhere(~(np.abs(values) <= LARGEST_PIXEL))[0])

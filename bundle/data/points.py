@@ -1,4 +1,4 @@
-"""Points files: where in which image a person clicked, as JSON or CSV, and how crowded clicks are."""
+"""Points files: the clicks in each image, as JSON or CSV; and the largest number of clicks in a window."""
 
 import csv
 import math
@@ -14,7 +14,7 @@ from bundle.json_files import read_json, write_json
 from bundle.keys import COMPLETE, POINT_LABELS, POINTS
 
 LARGEST = 1 << 20
-"""Pixels along an axis that no image has."""
+"""Pixels along an axis; no image is larger."""
 
 
 class Clicks(NamedTuple):
@@ -80,18 +80,18 @@ def write_points(
         path: file to write; its folder must exist.
         clicks: clicks of each image, by the image's path as the datalist spells it.
         complete: every instance of every training image was clicked.
-        exported: where the clicks come from, for whoever wrote the file; :func:`read_points` ignores it.
+        exported: note on where the clicks come from; :func:`read_points` ignores it.
     """
     entries = {image: {POINTS: found.points, POINT_LABELS: found.labels} for image, found in clicks.items()}
     about = {} if exported is None else {"exported": dict(exported)}
     write_json(path, {COMPLETE: complete, **about, "points": entries})
 
 
-def check_inside(source: str | Path, image: str, points: Sequence[Sequence[int]], size: tuple[int, int]) -> None:
+def check_inside(file: str | Path, image: str, points: Sequence[Sequence[int]], size: tuple[int, int]) -> None:
     """Refuse points outside of their image.
 
     Args:
-        source: file that the points come from, for the message.
+        file: that the points come from, for the message.
         image: name of the image, for the message.
         points: (x, y) of each click in pixels.
         size: (width, height) of the image.
@@ -102,7 +102,7 @@ def check_inside(source: str | Path, image: str, points: Sequence[Sequence[int]]
     for x, y in points:
         if not (0 <= x < size[0] and 0 <= y < size[1]):
             raise DataError(
-                f"{source}: point ({x}, {y}) lies outside of {image}, which is {size[0]} wide and {size[1]} high. "
+                f"{file}: point ({x}, {y}) lies outside of {image}, which is {size[0]} wide and {size[1]} high. "
                 "Points are (x, y), column first, in pixels of that image"
             )
 
@@ -110,15 +110,16 @@ def check_inside(source: str | Path, image: str, points: Sequence[Sequence[int]]
 def crowded(points: Sequence[Sequence[int]], window: Sequence[int]) -> int:
     """Return the largest number of points that one axis-parallel window can hold.
 
-    Exact: the fullest window can be moved until a point lies in its first column and one in its first row, so only
-    those are counted. The image's size does not matter, since a window that hangs over its border can be moved inside.
+    The result is exact: the fullest window can be moved until one point lies in its first column and one in its first
+    row, so only such windows are counted. The size of the image does not matter: a window that crosses its border can
+    be moved inside.
 
     Args:
         points: (x, y) of each click in pixels.
         window: (width, height) of the window in pixels.
 
     Returns:
-        That number, 0 without points.
+        The largest number, 0 without points.
     """
     xy = np.asarray(points, dtype=np.int64).reshape(-1, 2)
     most = 0
@@ -132,8 +133,8 @@ def crowded(points: Sequence[Sequence[int]], window: Sequence[int]) -> int:
 class _ImageNames:
     """Finds the image that a name in a points file means."""
 
-    def __init__(self, source: Path, images: Iterable[str]) -> None:
-        self.source = source
+    def __init__(self, file: Path, images: Iterable[str]) -> None:
+        self.file = file
         self.by_last: dict[str, set[str]] = {}
         for image in images:
             for spelling in (image, image.removesuffix(Path(image).name) + stem(image)):
@@ -154,7 +155,7 @@ class _ImageNames:
         if len(found) == 1:
             return found[0]
         problem = f"may be any of {', '.join(found[:3])}; write more of its path" if found else "is not in the list"
-        raise DataError(f"{self.source}: image {name!r} {problem}")
+        raise DataError(f"{self.file}: image {name!r} {problem}")
 
 
 def _json_rows(path: Path) -> tuple[list[tuple[str, Any, Any, Any]], bool]:

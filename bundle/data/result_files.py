@@ -1,4 +1,4 @@
-"""How the files are called that an inference writes."""
+"""Names of the files that an inference writes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ def result_path(image: str | Path, result: str, output_dir: str | Path) -> Path:
 
 
 def check_results(images: Sequence[str], output_dir: Path) -> None:
-    """Refuse a folder of results in which a result would take the place of another one or of an input.
+    """Refuse a folder in which a result would overwrite another result or an input.
 
     Args:
         images: absolute paths of all images to be segmented.
@@ -39,7 +39,7 @@ def check_results(images: Sequence[str], output_dir: Path) -> None:
         raise DataError(f"{output_dir}: is a file; output_dir is a folder")
     by_stem: dict[str, str] = {}
     for image in images:
-        # folded: on some file systems A_mask.png and a_mask.png are one file
+        # case-folded: on some file systems A_mask.png and a_mask.png are one file
         other = by_stem.setdefault(stem(image).casefold(), image)
         if other != image:
             raise DataError(

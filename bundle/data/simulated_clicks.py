@@ -1,14 +1,15 @@
-"""Clicks as a person would make them, drawn from masks: one in an instance, in a share of all instances."""
+"""Simulated clicks: one at a random pixel of each instance, for a share of all instances."""
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import label, regionprops
 
 
-def click_instances(mask: NDArray, random: np.random.Generator) -> list[list[int]]:
+def click_instances(mask: NDArray[Any], random: np.random.Generator) -> list[list[int]]:
     """Click every instance once.
 
     Args:
@@ -27,8 +28,8 @@ def share_of(
 ) -> dict[str, list[list[int]]]:
     """Keep the clicks of a random share of all instances.
 
-    The instances are put in an order that depends on the seed alone, and the first ones are kept: so a smaller share is
-    part of a larger one.
+    The instances are shuffled by the seed alone and the first ones are kept, so a smaller share is a subset of a larger
+    one.
 
     Args:
         clicks: one click for each instance, by image.

@@ -1,4 +1,4 @@
-"""Averages over an epoch, in ``engine.state.metrics`` where loggers find them."""
+"""Averages of per-iteration statistics over an epoch, written to ``engine.state.metrics``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ignite.engine import Engine, Events
 
 
 class EpochAverages(ABC):
-    """Ignite handler that averages what a subclass reads of each iteration; absent is what was never counted.
+    """Average per-iteration statistics over an epoch. A metric whose count is 0 is not written.
 
-    Place it before the loggers.
+    An Ignite handler. Place it before the loggers.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class EpochAverages(ABC):
 
     @abstractmethod
     def sums_of(self, state: Any) -> Mapping[str, tuple[float, float]]:
-        """For each name a sum over the iteration's batch, and the number of what was summed."""
+        """Return for each name the sum over the iteration's batch and the count."""
 
     def attach(self, engine: Engine) -> None:
         """Register on a trainer."""

@@ -1,4 +1,4 @@
-"""The evaluation on paper: a row of scores for each image and mode, the means, and the health of the masks."""
+"""Tables of an evaluation: scores for each image and mode, their means, and the health report."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from monai.utils import ImageMetaKey
 from bundle import keys
 from bundle.atomic import make_folder, replacing
 from bundle.data.image_files import opened
+from bundle.errors import SettingError
 from bundle.handler_order import LOGGERS
 from bundle.metrics.health import compare_shapes, describe_image, describe_instances
 from bundle.metrics.instances import label_instances
@@ -31,8 +32,8 @@ HEALTH_FILE = "health.csv"
 class EvaluationTable:
     """Ignite handler that writes the tables of an evaluation and hands its means to the loggers.
 
-    It wants an evaluator with ``decollate=True`` whose post-transforms leave a binary mask under ``keys.PRED``. Items
-    may carry a label and a mode, and an image may come once for each mode. Written at the end of the epoch:
+    Needs an evaluator with ``decollate=True`` whose post-transforms leave a binary mask under ``keys.PRED``. Items may
+    have a label and a mode; an image may come once for each mode. Written at the end of the epoch:
 
     - ``metrics.csv``: for each image ``image``, ``mode``, the scores ``dice``, ``iou``, ``aji``, ``pq``, ``empty``
       (1: neither truth nor prediction, which the scores count as 1) and ``instances``, ``instances_per_megapixel``,
@@ -42,7 +43,7 @@ class EvaluationTable:
       :func:`bundle.metrics.health.compare_shapes`.
 
     The means appear as ``automatic_dice``, ``interactive_aji``, ... in ``engine.state.metrics``. MONAI's loggers read
-    that at the end of the epoch too, and handlers run in the order of the list: **put this one before StatsHandler and
+    them at the end of the epoch too, and handlers run in the order of the list: **put this one before StatsHandler and
     MLFlowHandler**, and before :class:`TrackedRun`, which logs the files. Processes of a distributed evaluation pool
     their rows; the first writes.
 
@@ -57,7 +58,7 @@ class EvaluationTable:
         source_pixel_size: nanometres; None: the same as ``pixel_size``.
 
     Raises:
-        FileNotFoundError: if a source label does not exist.
+        SettingError: if a source label does not exist.
     """
 
     ahead_of = (*LOGGERS, "TrackedRun")
@@ -79,7 +80,7 @@ class EvaluationTable:
         self.source_labels = list(source_labels or [])
         missing = [path for path in self.source_labels if not Path(path).is_file()]
         if missing:
-            raise FileNotFoundError(
+            raise SettingError(
                 f"{len(missing)} of {len(self.source_labels)} source_labels do not exist, the first is {missing[0]}; "
                 "give label files of the source domain, or null for none."
             )
@@ -123,7 +124,7 @@ class EvaluationTable:
         self._shapes.append(describe_instances(instances, image, self.pixel_size).assign(mode=mode))
 
     def _image_name(self, item: Mapping[str, Any]) -> str:
-        """File of the item, found where ``SaveImaged`` finds it; without one a running number, as there."""
+        """The item's file name, from where ``SaveImaged`` takes it; a running number if there is none, as there."""
         for key in (keys.PRED, keys.IMAGE):
             value = item.get(key)
             name = value.meta.get(ImageMetaKey.FILENAME_OR_OBJ) if isinstance(value, MetaTensor) else None
@@ -163,7 +164,7 @@ class EvaluationTable:
 
     @cached_property
     def _source(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Images and shapes of the source's masks, read once, with the same dust dropped as from the predictions."""
+        """Images and shapes of the source's masks, read once. Small components are dropped as from the predictions."""
         load = LoadImage(reader="ITKReader", image_only=True, ensure_channel_first=True, dtype=np.uint8)
         maps = {}
         for path in self.source_labels:
@@ -176,7 +177,7 @@ class EvaluationTable:
 
 
 def _pool(items: list[Any]) -> list[Any]:
-    """The items of all processes."""
+    """Gather the items of all processes."""
     parts: Any = idist.all_gather(items)
     return [item for part in parts for item in part]
 

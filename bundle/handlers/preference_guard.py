@@ -1,4 +1,4 @@
-"""Stop preference learning that wins its judgements by spoiling the rest of the mask."""
+"""Stops preference learning that agrees with its judgements but spoils the rest of the mask."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from typing import Any
 from ignite.engine import Engine, Events
 from torch import nn
 
+from bundle.errors import SettingError
+
 
 class PreferenceGuard:
     """Stop when ``rewards/accuracies`` is no lower than in the first epoch while the anchor's loss is above a limit.
 
-    A policy that moves everywhere can satisfy its judges and still lose what was right before: the known collapse of
-    preference learning. On stopping the weights of the last good epoch are restored, and the run ends as if it were
-    complete. An accuracy or anchor that is NaN counts as collapse. Place it behind :class:`PreferenceStatistics`, and
-    before :class:`Resume` and :class:`SaveWeights`, which shall not write what it restores from. It is part of what
-    :class:`Resume` keeps.
+    A policy that changes everywhere can agree with the judgements and still lose what was right before: the known
+    collapse of preference learning. On stopping the weights of the last good epoch are restored, and the run ends as if
+    it were complete. An accuracy or anchor that is NaN counts as collapse. Place it behind
+    :class:`PreferenceStatistics`, and before :class:`Resume` and :class:`SaveWeights`, so that they save the restored
+    weights and not the collapsed ones. :class:`Resume` keeps its state.
 
     Args:
         networks: whose weights are kept and restored, by name: the policy and its teacher.
         max_anchor: largest mean of the part ``anchor`` over an epoch, in nats a pixel.
 
     Raises:
-        ValueError: when ``max_anchor`` is not above 0.
+        SettingError: when ``max_anchor`` is not above 0.
     """
 
     ahead_of = ("Resume", "SaveWeights")
 
     def __init__(self, networks: Mapping[str, nn.Module], max_anchor: float = 0.1) -> None:
         if not max_anchor > 0:
-            raise ValueError(f"max_anchor must be above 0, got {max_anchor}")
+            raise SettingError(f"max_anchor must be above 0, got {max_anchor}")
         self.networks = dict(networks)
         self.max_anchor = max_anchor
         self.total, self.count = 0.0, 0
@@ -39,11 +41,11 @@ class PreferenceGuard:
         self.good: dict[str, dict[str, Any]] | None = None
 
     def state_dict(self) -> dict[str, float | None]:
-        """What a resumed run must know; the weights that it begins with are good."""
+        """State for a resumed run; the weights that it starts with count as good."""
         return {"first_accuracy": self.first_accuracy}
 
     def load_state_dict(self, state: Mapping[str, float | None]) -> None:
-        """Take up a run."""
+        """Restore the state of :meth:`state_dict`."""
         self.first_accuracy = state["first_accuracy"]
 
     def attach(self, engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""Reward margins and their like, averaged over an epoch."""
+"""Reward statistics, averaged over an epoch."""
 
 from __future__ import annotations
 
@@ -20,5 +20,6 @@ class PreferenceStatistics(EpochAverages):
     ahead_of = ("PreferenceGuard", "ProgressFile", *LOGGERS)
 
     def sums_of(self, state: Any) -> Mapping[str, tuple[float, float]]:
-        """What the preference trainer left."""
-        return state.preference
+        """Return the sums of ``engine.state.preference``."""
+        sums: Mapping[str, tuple[float, float]] = state.preference
+        return sums

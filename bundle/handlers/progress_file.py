@@ -1,4 +1,4 @@
-"""How far a training is, in a file that another process reads."""
+"""Progress of a training, in a file that another process reads."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ ACCURACY = "rewards/accuracies"
 
 
 class ProgressFile:
-    """Write where a preference trainer is: at its start, now and then while an epoch lasts, and after each.
+    """Write the progress of a preference trainer: at its start, during an epoch and after each.
 
-    The file holds ``epoch`` and ``iteration`` (of that epoch), ``epochs`` and ``iterations`` (there will be so many),
+    The file holds ``epoch`` and ``iteration`` (of that epoch), ``epochs`` and ``iterations`` (the totals),
     ``loss`` (of the last iteration, None before it) and ``history``: for each complete epoch its mean ``loss`` and
     its ``accuracy``, the share of comparisons in which the chosen candidate is ahead. Place it behind
     :class:`bundle.handlers.PreferenceStatistics`.
 
     Args:
         path: the file; its folder is made.
-        every: seconds from one writing to the next, at least.
+        every: smallest number of seconds between two writes.
     """
 
     def __init__(self, path: str | os.PathLike[str], every: float = 0.5) -> None:
@@ -49,7 +49,7 @@ class ProgressFile:
             self.write(engine)
 
     def complete(self, engine: Engine) -> None:
-        """On EPOCH_COMPLETED: write what the epoch came to."""
+        """On EPOCH_COMPLETED: add the epoch's means to ``history`` and write."""
         accuracy = engine.state.metrics.get(ACCURACY)
         mean = sum(self.losses) / max(1, len(self.losses))
         self.history.append({"loss": mean, "accuracy": None if accuracy is None else float(accuracy)})
@@ -57,7 +57,7 @@ class ProgressFile:
         self.losses = []
 
     def write(self, engine: Engine) -> None:
-        """Write the file, at once or not at all."""
+        """Write the file atomically."""
         state = engine.state
         length = int(state.epoch_length or 1)
         epoch, iteration = (state.epoch, (state.iteration - 1) % length + 1) if state.iteration else (0, 0)

@@ -1,10 +1,11 @@
-"""What can be known of pseudo labels without target labels."""
+"""Statistics of pseudo labels that need no target labels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from bundle.channels import foreground_of
 from bundle.handler_order import LOGGERS
 from bundle.handlers.epoch_averages import EpochAverages
 
@@ -14,9 +15,9 @@ class PseudoLabelQuality(EpochAverages):
 
     - ``pseudo/believed``: share of pixels with a weight;
     - ``pseudo/foreground``: share of pixels that are pseudo foreground;
-    - ``pseudo/clicks_found``: share of given foreground clicks at which the teacher itself, before it was corrected,
-      says foreground (its recall, measured on what a person clicked). Absent without clicks;
-    - ``pseudo/estimated_points``: estimated points an image.
+    - ``pseudo/clicks_found``: share of given foreground clicks that lie in the teacher's mask before clicks correct it
+      (the teacher's recall on clicked instances). Not written without clicks;
+    - ``pseudo/estimated_points``: estimated points per image.
 
     Place it before the loggers. It reads the state that :class:`bundle.engines.AdaptationTrainer` leaves.
     """
@@ -24,12 +25,12 @@ class PseudoLabelQuality(EpochAverages):
     ahead_of = LOGGERS
 
     def sums_of(self, state: Any) -> Mapping[str, tuple[float, float]]:
-        """What the adaptation trainer left."""
-        pseudo, given = state.pseudo_labels, state.given_clicks[:, :1] > 0.5
+        """Return the sums of ``engine.state.pseudo_labels``."""
+        pseudo, given = state.pseudo_labels, foreground_of(state.given_clicks) > 0.5
         images, clicks = len(pseudo.mask), int(given.sum())
         return {
             "pseudo/believed": (float(pseudo.weight.mean() * images), images),
             "pseudo/foreground": (float(pseudo.mask.mean() * images), images),
-            "pseudo/estimated_points": (float(pseudo.clicks[:, :1].sum() - clicks), images),
+            "pseudo/estimated_points": (float(foreground_of(pseudo.clicks).sum() - clicks), images),
             "pseudo/clicks_found": (float(pseudo.predicted[given].sum()), clicks),
         }

@@ -1,4 +1,4 @@
-"""A training run that was interrupted goes on where it was."""
+"""Keeps the state of a run after each epoch, so that an interrupted run goes on where it was."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from torch import nn
 
+from bundle.errors import DataError, SettingError
 from bundle.handlers.run_settings import differences, flat, told
 from bundle.handlers.weights import AGAIN, load_matching
 from bundle.state_files import first_spoilt, read_state, write_state
@@ -27,25 +28,26 @@ class Resume:
     run all read; the first writes. A run may be prolonged by a larger ``max_epochs``; for that the learning rate must
     be a function of the step, as that of ``LambdaLR`` is.
 
-    The file keeps the settings that make the run what it is. A run with others is another run, and is not resumed: it
-    would silently go on with some of the old, such as the learning rate. Nor is one whose file holds what is not
-    finite; such a file is not written either.
+    The file keeps the settings that change the result. A run with other settings is not resumed: it would silently keep
+    some of the old ones, such as the learning rate. A state with values that are not finite is neither written nor
+    resumed.
 
     Place it behind :class:`LoadWeights`, whose weights it replaces, and before :class:`MeanTeacher`,
-    :class:`ReferencePolicy` and :class:`Feedback`, which do otherwise in a run that is not at its beginning.
+    :class:`ReferencePolicy` and :class:`Feedback`, which behave differently in a resumed run.
 
     Args:
         work_dir: folder of the file, made when absent.
-        state: what has a ``state_dict``, by name: networks without wrappers, optimizer, scheduler, and modules without
-            parameters that remember something.
+        state: objects with a ``state_dict``, by name: networks without wrappers, optimizer, scheduler, and modules
+            without parameters that keep a state.
         resume: take up the run in ``work_dir`` if there is one. If not, its file is overwritten after an epoch.
-        settings: what a resumed run must have in common with the one before, see
+        settings: must be the same in a resumed run, see
             :func:`bundle.handlers.run_settings.flat`. The class of the trainer is compared too.
 
     Raises:
-        ValueError: when attached: the file is unreadable, not finite, of other networks or settings, of another
-            ``epoch_length``, or of more epochs than ``max_epochs``.
-        DataError: on EPOCH_COMPLETED: what is to be written is not finite, or the disk is full.
+        SettingError: when attached: the run had other settings, another ``epoch_length``, or more epochs than
+            ``max_epochs``.
+        DataError: when attached: the file is unreadable, not finite, or of other networks; on EPOCH_COMPLETED: the
+            state is not finite, or the disk is full.
     """
 
     ahead_of = ("MeanTeacher", "ReferencePolicy", "Feedback")
@@ -85,21 +87,21 @@ class Resume:
         saved = read_state(self.path)
         position = saved.get("position") if isinstance(saved, dict) else None
         if position is None or not _is_position(position) or set(self.state) - set(saved):
-            raise ValueError(f"{self.path}: not the state of a run of this kind; choose another work_dir")
+            raise DataError(f"{self.path}: not the state of a run of this kind; choose another work_dir")
         self._compare(saved.get("settings"), engine)
         self._check(position, engine)
         spoilt = first_spoilt(saved)
         if spoilt:
-            raise ValueError(f"{self.path}: {spoilt}: that run diverged; start anew, or choose another work_dir")
+            raise DataError(f"{self.path}: {spoilt}: that run diverged; start anew, or choose another work_dir")
         for name, target in self.state.items():
-            # Networks are checked; a module that only remembers takes tensors of any size.
+            # Shapes of networks are checked; other modules take tensors of any size.
             if isinstance(target, nn.Module) and any(True for _ in target.parameters()):
                 load_matching(target, saved[name], f"{self.path} ({name})")
                 continue
             try:
                 target.load_state_dict(saved[name])
-            except Exception as error:  # what is malformed fails in any way
-                raise ValueError(
+            except Exception as error:  # a malformed file may fail in any way
+                raise DataError(
                     f"{self.path}: its {name} does not fit ({type(error).__name__}); start anew, or choose another "
                     "work_dir"
                 ) from error
@@ -114,7 +116,7 @@ class Resume:
             return
         found = differences(saved, self.settings)
         if found:
-            raise ValueError(
+            raise SettingError(
                 f"{self.path}: its run had {told(found)}. Resume with the same settings, or start anew, best in "
                 "another work_dir"
             )
@@ -122,12 +124,12 @@ class Resume:
     def _check(self, position: dict[str, int], engine: Engine) -> None:
         max_epochs = engine.state.max_epochs or 0
         if position["epoch_length"] != engine.state.epoch_length:
-            raise ValueError(
+            raise SettingError(
                 f"{self.path}: its run had epoch_length {position['epoch_length']}, not {engine.state.epoch_length}; "
                 "resume with the same, or start anew"
             )
         if position["epoch"] > max_epochs:
-            raise ValueError(
+            raise SettingError(
                 f"{self.path}: its run has {position['epoch']} epochs behind it, more than max_epochs {max_epochs}; "
                 "resume with at least as many, or start anew"
             )

@@ -15,7 +15,7 @@ SHOWN = 4
 
 
 def flat(settings: Any, prefix: str = "") -> dict[str, Plain]:
-    """Take settings apart into plain values.
+    """Flatten settings into plain values.
 
     Args:
         settings: plain values, and dictionaries, lists and objects of them. An object, a transform for instance, is
@@ -44,14 +44,14 @@ def flat(settings: Any, prefix: str = "") -> dict[str, Plain]:
 
 
 def differences(old: Mapping[str, Plain], new: Mapping[str, Plain]) -> list[str]:
-    """Say in what settings differ.
+    """List the settings that differ.
 
-    A setting that one side does not know, for instance since it was written by an older version, is no difference; a
-    part of one that both know is: a third transform of ``normalize``.
+    A setting that only one side has is not a difference: an older version may have written it. An additional part of a
+    setting that both have is one, such as a third transform of ``normalize``.
 
     Args:
-        old: what :func:`flat` gave then.
-        new: what it gives now.
+        old: settings from :func:`flat` of the earlier run.
+        new: settings from :func:`flat` of this run.
 
     Returns:
         For each difference the name and both values.

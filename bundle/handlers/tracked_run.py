@@ -1,4 +1,4 @@
-"""What ``--tracking mlflow`` leaves out of a run: its settings and its files."""
+"""Adds to an MLflow run what ``--tracking mlflow`` leaves out: settings and files."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from bundle.handlers.run_settings import flat
 class TrackedRun:
     """Complete the MLflow run of an engine; without ``--tracking mlflow`` it does nothing.
 
-    MONAI patches its ``MLFlowHandler`` behind all handlers of the configuration. It logs losses and metrics, and the
-    configuration as a file. This one adds settings as parameters, by which runs can be compared, and the files that
-    other handlers wrote until the engine completed, so place it behind those.
+    MONAI adds its ``MLFlowHandler`` behind all handlers of the configuration. That one logs losses and metrics, and the
+    configuration as a file. This one adds settings as parameters, so that runs can be compared, and the files that
+    other handlers write: place it behind those.
 
     Args:
         params: settings; a nested one is logged as ``loss_weights.seg``.

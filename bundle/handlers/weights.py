@@ -12,6 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from bundle.errors import DataError
 from bundle.handlers.model_overlay import check_overlay, check_place, overlay_path, overlay_text
 from bundle.handlers.provenance import Provenance
 from bundle.state_files import LARGEST_WEIGHT, first_spoilt, printable, read_state, write_state
@@ -34,9 +35,8 @@ class LoadWeights:
             :func:`bundle.handlers.model_overlay.check_overlay`; None to compare nothing.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: when attached: the file is unreadable, of another architecture or other settings, or its weights are
-            not finite.
+        DataError: there is no such file; when attached: the file is unreadable, of another architecture or other
+            settings, or its weights are not finite.
     """
 
     ahead_of = ("Resume",)
@@ -48,7 +48,7 @@ class LoadWeights:
         self.network = network
         self.settings = settings
         if not self.path.is_file():
-            raise FileNotFoundError(f"{path}: no such checkpoint; train one first, or name another")
+            raise DataError(f"{path}: no such checkpoint; train one first, or name another")
 
     def load(self) -> None:
         """Load; for a command without an engine."""
@@ -118,7 +118,7 @@ def load_weights(network: nn.Module, path: Path, settings: Mapping[str, Any] | N
         settings: see :class:`LoadWeights`.
 
     Raises:
-        ValueError: see :class:`LoadWeights`.
+        DataError: see :class:`LoadWeights`.
     """
     load_matching(network, check_weights(path, settings), str(path))
 
@@ -134,7 +134,7 @@ def check_weights(path: Path, settings: Mapping[str, Any] | None = None) -> dict
         Its flat state dict.
 
     Raises:
-        ValueError: it cannot be read, holds something else, or was trained with other settings.
+        DataError: it cannot be read, holds something else, or was trained with other settings.
     """
     state = read_state(path)
     _check_flat(state, str(path))
@@ -152,7 +152,7 @@ def load_matching(network: nn.Module, state: Any, source: str) -> None:
         source: where it comes from, for the message.
 
     Raises:
-        ValueError: it is no state dict, one of another architecture, or one of a training that went wrong.
+        DataError: it is no state dict, one of another architecture, or one of a training that went wrong.
     """
     _check_flat(state, source)
     own = network.state_dict()
@@ -173,19 +173,19 @@ def load_matching(network: nn.Module, state: Any, source: str) -> None:
     }
     found = [f"{len(names)} {kind}, such as {names[0]}" for kind, names in differences.items() if names]
     if found:
-        raise ValueError(
+        raise DataError(
             f"{source}: holds the weights of another network than image_encoder and decoder describe: of {len(own)} "
             f"entries {'; '.join(found)}. Set both as in its training, or name another checkpoint"
         )
     spoilt = first_spoilt(state, LARGEST_WEIGHT)
     if spoilt:
-        raise ValueError(f"{source}: {spoilt}: these are the weights of a training that diverged; name another")
+        raise DataError(f"{source}: {spoilt}: these are the weights of a training that diverged; name another")
     network.load_state_dict(dict(state))
 
 
 def _check_flat(state: Any, source: str) -> None:
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ValueError(f"{source}: holds no flat state dict of tensors; name a file that a training wrote at its end")
+        raise DataError(f"{source}: holds no flat state dict of tensors; name a file that a training wrote at its end")
 
 
 def _shape(tensor: torch.Tensor) -> str:

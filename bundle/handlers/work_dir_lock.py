@@ -18,12 +18,12 @@ LOCK_FILE = "run.lock"
 
 
 class WorkDirLock:
-    """Hold a lock on a work folder, from when this is made until its run ends.
+    """Hold a lock on a work folder, from construction until the run ends.
 
-    Two runs in one folder would overwrite each other's state, and one would be resumed from the other's. The lock is
-    one of the kernel, which frees it when the process dies, however it does; the file stays and says who holds it.
-    Of the processes of a distributed run the first takes it. A run of the same process that failed before its engine
-    started does not stand in the way of the next.
+    Two runs in one folder would overwrite each other's state, and one would be resumed from the other's. The
+    kernel frees the lock when the process ends, even if it is killed; the file stays and names the last holder. In a
+    distributed run the first process takes it. A run that failed before its engine started does not block the next
+    run of the same process.
 
     Args:
         work_dir: the folder, made when absent.
@@ -71,5 +71,5 @@ class WorkDirLock:
         file.flush()
 
 
-# The lock belongs to all copies of the open file: workers that outlive a killed run must not hold it.
+# Forked workers inherit the open file and with it the lock; those that outlive a killed run must not hold it.
 os.register_at_fork(after_in_child=WorkDirLock.held.clear)

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bundle.channels import density_of, logits_of
+
 
 class MultitaskLoss(nn.Module):
     """Binary cross-entropy and soft Dice on the mask, mean squared error on the density map (Prompt-DAS, section 2).
@@ -14,7 +16,7 @@ class MultitaskLoss(nn.Module):
     Dice = 1 - (2 sum W p y + s) / (sum W p + sum W y + s), over the whole batch.
 
     Args:
-        smooth: s, keeps the Dice term calm on batches that hold next to nothing.
+        smooth: additive smoothing s; avoids large gradients when a batch has almost no foreground.
     """
 
     def __init__(self, smooth: float = 10.0) -> None:
@@ -35,7 +37,7 @@ class MultitaskLoss(nn.Module):
         Returns:
             Segmentation loss and detection loss, scalars.
         """
-        logits, estimate = pred[:, :1], pred[:, 1:]
+        logits, estimate = logits_of(pred), density_of(pred)
         mask = mask.to(logits.dtype)
         w = torch.ones_like(mask) if weight is None else weight.to(logits.dtype)
         total = w.sum().clamp(min=1.0)

@@ -8,13 +8,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bundle.errors import SettingError
+
 NORMALIZATIONS = ("region", "disagreement")
 LOSS_TYPES = ("dpo", "simpo")
 
 
 @dataclass
 class PreferenceRewards:
-    """What a policy makes of the judgements, each (B,R,K) for R regions and K candidates.
+    """Implicit rewards of a policy for judged regions, each (B,R,K) for R regions and K candidates.
 
     Attributes:
         margins: d(w; r) - d(l; r), implicit reward of the chosen candidate minus that of each candidate; 0 where
@@ -46,7 +48,7 @@ class PreferenceLoss(nn.Module):
         d(w; r) - d(l; r) = 1/N sum over i in D of (w_i - l_i) (z_i - z_ref_i).
 
     Args:
-        beta: how much a difference of rewards counts (public code: 1).
+        beta: factor of the difference of rewards (public code: 1).
         normalize: N is the number of pixels of the region (``region``, the paper's form), or of D, the pixels of the
             region where l and w differ (``disagreement``, region-normalised DPO, arXiv 2601.23222).
         label_smoothing: share e in [0, 0.5) of judgements taken to be wrong: (1-e) L + e L with w and l exchanged,
@@ -56,7 +58,7 @@ class PreferenceLoss(nn.Module):
         simpo_gamma: of ``simpo`` (public code: 5 at beta 10).
 
     Raises:
-        ValueError: when a setting is out of range.
+        SettingError: when a setting is out of range.
     """
 
     def __init__(
@@ -69,15 +71,15 @@ class PreferenceLoss(nn.Module):
     ) -> None:
         super().__init__()
         if not beta > 0:
-            raise ValueError(f"beta must be above 0, got {beta}")
+            raise SettingError(f"beta must be above 0, got {beta}")
         if normalize not in NORMALIZATIONS:
-            raise ValueError(f"normalize is {normalize!r}, expected one of {', '.join(NORMALIZATIONS)}")
+            raise SettingError(f"normalize is {normalize!r}, expected one of {', '.join(NORMALIZATIONS)}")
         if not 0 <= label_smoothing < 0.5:
-            raise ValueError(f"label_smoothing must be in [0, 0.5), got {label_smoothing}")
+            raise SettingError(f"label_smoothing must be in [0, 0.5), got {label_smoothing}")
         if loss_type not in LOSS_TYPES:
-            raise ValueError(f"loss_type is {loss_type!r}, expected one of {', '.join(LOSS_TYPES)}")
+            raise SettingError(f"loss_type is {loss_type!r}, expected one of {', '.join(LOSS_TYPES)}")
         if loss_type != "simpo" and simpo_gamma != 0:
-            raise ValueError(f"simpo_gamma is {simpo_gamma}, but loss_type is {loss_type!r}; only simpo has a gamma")
+            raise SettingError(f"simpo_gamma is {simpo_gamma}, but loss_type is {loss_type!r}; only simpo has a gamma")
         self.beta = beta
         self.normalize = normalize
         self.label_smoothing = label_smoothing
@@ -105,7 +107,7 @@ class PreferenceLoss(nn.Module):
             Scalar float32; 0 with a gradient of 0 when nothing is judged.
 
         Raises:
-            ValueError: when shapes do not belong together.
+            ValueError: the shapes do not match.
         """
         return self.loss_of(self.rewards(policy_logits, reference_logits, candidates, chosen, regions))
 
@@ -150,7 +152,7 @@ class PreferenceLoss(nn.Module):
 
 
 def chosen_of_pixels(chosen: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
-    """The chosen candidate of the region that each pixel lies in.
+    """Number of the chosen candidate of each pixel's region.
 
     Args:
         chosen: (B,R) as :meth:`PreferenceLoss.forward` takes them.
@@ -164,7 +166,7 @@ def chosen_of_pixels(chosen: torch.Tensor, regions: torch.Tensor) -> torch.Tenso
 
 
 def chosen_mask(masks: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-    """Put the chosen candidates of all regions together.
+    """Compose one mask of the chosen candidates of all regions.
 
     Args:
         masks: (B,K,H,W) candidates.
@@ -201,7 +203,7 @@ def check_shapes(
     chosen: torch.Tensor,
     regions: torch.Tensor,
 ) -> None:
-    """Refuse tensors that do not belong together.
+    """Refuse tensors whose shapes do not match.
 
     Raises:
         ValueError: names all shapes.

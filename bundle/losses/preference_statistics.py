@@ -1,4 +1,4 @@
-"""How a policy stands to the judgements, under the names that TRL's trainers use."""
+"""Reward statistics of a policy, under the names that TRL's trainers use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def preference_statistics(
     chosen: torch.Tensor,
     regions: torch.Tensor,
 ) -> dict[str, tuple[float, float]]:
-    """Sum what there is to watch over a batch.
+    """Sum the TRL-style reward statistics over a batch.
 
     Log-likelihoods and rewards are means over the pixels of a region where the chosen and the rejected
     candidate differ (elsewhere both have the same value), then over all rejected candidates of all judged regions.
@@ -34,10 +34,10 @@ def preference_statistics(
         regions: (B,H,W).
 
     Returns:
-        For each name a sum and the number of what was summed: ``rewards/chosen``, ``rewards/rejected``,
+        For each name the sum and the count: ``rewards/chosen``, ``rewards/rejected``,
         ``rewards/margins``, ``rewards/accuracies`` (share of rejected candidates with a positive margin),
-        ``logps/chosen``,
-        ``logps/rejected``, ``kl`` (of the policy to the reference, nats a pixel), ``regions/judged`` (a crop).
+        ``logps/chosen``, ``logps/rejected``, ``kl`` (of the policy to the reference, nats a pixel), ``regions/judged``
+        (judged regions in a crop).
     """
     masks = candidates.flatten(2).float()
     best = chosen_mask(candidates, chosen_of_pixels(chosen, regions)).flatten(1).unsqueeze(1).float()

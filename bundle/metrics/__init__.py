@@ -1,4 +1,4 @@
-"""How good a mask is: scores against a truth, and shapes where there is no truth."""
+"""Scores of masks against labels, and a health report where there are no labels."""
 
 from bundle.metrics.aji import compute_aji, compute_pq
 from bundle.metrics.health import compare_shapes, describe_image, describe_instances

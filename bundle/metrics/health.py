@@ -1,6 +1,6 @@
 """Do the masks look like mitochondria? A check that needs no label of the target domain.
 
-The shapes of the predicted instances are held against those of the source domain's masks. Different tissue has
+The shapes of the predicted instances are compared with those of the source domain's masks. Different tissue has
 different mitochondria, so a difference is a reason to look, not a verdict; but masks that flood the cytoplasm, break
 into dust or miss most instances show at once.
 """
@@ -12,8 +12,10 @@ import pandas as pd
 from scipy.stats import ks_2samp
 from skimage.measure import regionprops_table
 
+from bundle.errors import SettingError
+
 IMAGE_FEATURES = ("instances_per_megapixel", "foreground_share")
-"""Compared between images; the plain count is not, for images differ in size."""
+"""Compared between images. The plain count is not, since images differ in size."""
 
 SHAPE_FEATURES = ("area_px", "area_nm2", "equivalent_diameter_px", "eccentricity", "solidity")
 """Compared between instances; ``area_nm2`` only where the pixel size is known."""
@@ -51,10 +53,10 @@ def describe_instances(instances: np.ndarray, image: str = "", pixel_size: float
         the convex hull, in (0,1]). An instance cut by the border of the image counts as it is.
 
     Raises:
-        ValueError: if the pixel size is not positive.
+        SettingError: if the pixel size is not positive.
     """
     if pixel_size is not None and pixel_size <= 0:
-        raise ValueError(f"pixel_size is {pixel_size}; give the edge of a pixel in nanometres, or None if unknown.")
+        raise SettingError(f"pixel_size is {pixel_size}; give the edge of a pixel in nanometres, or None if unknown.")
     properties = ("label", "area", "equivalent_diameter_area", "eccentricity", "solidity")
     columns = {"label": "instance", "area": "area_px", "equivalent_diameter_area": "equivalent_diameter_px"}
     table = regionprops_table(instances.reshape(instances.shape[-2:]), properties=properties)
@@ -66,7 +68,7 @@ def describe_instances(instances: np.ndarray, image: str = "", pixel_size: float
 
 
 def compare_shapes(pred_df: pd.DataFrame, source_df: pd.DataFrame) -> pd.DataFrame:
-    """Hold predictions against the source domain, feature by feature.
+    """Compare predictions with the source domain, feature by feature.
 
     Args:
         pred_df: rows of :func:`describe_instances` or :func:`describe_image` of the predictions.

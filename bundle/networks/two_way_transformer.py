@@ -1,10 +1,12 @@
-"""The two-way transformer of SAM's mask decoder, for whole batches with absent tokens and with probe tokens."""
+"""The two-way transformer of SAM's mask decoder, for whole batches with padding tokens and with probe tokens."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from bundle.errors import SettingError
 
 
 class Attention(nn.Module):
@@ -25,7 +27,7 @@ class Attention(nn.Module):
         super().__init__()
         inner = embed_dim // downsample_rate
         if inner % num_heads:
-            raise ValueError(f"num_heads {num_heads} must divide the inner width {inner}")
+            raise SettingError(f"num_heads {num_heads} must divide the inner width {inner}")
         self.num_heads = num_heads
         self.q_proj = nn.Linear(embed_dim, inner)
         self.k_proj = nn.Linear(embed_dim, inner)
@@ -57,7 +59,8 @@ class Attention(nn.Module):
         out = F.scaled_dot_product_attention(
             self._heads(self.q_proj(q)), self._heads(self.k_proj(k)), self._heads(self.v_proj(v)), attn_mask=allowed
         )
-        return self.out_proj(out.transpose(1, 2).flatten(2))
+        mixed: torch.Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
+        return mixed
 
 
 class TwoWayBlock(nn.Module):
@@ -84,7 +87,7 @@ class TwoWayBlock(nn.Module):
         token_mask: torch.Tensor,
         prompt_mask: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """One round; shapes as in :meth:`TwoWayTransformer.forward`."""
+        """Run one block; shapes as in :meth:`TwoWayTransformer.forward`."""
         q = tokens if self.first else tokens + token_pe
         out = self.self_attn(q, q, tokens, token_mask)
         tokens = self.norm1(out if self.first else tokens + out)
@@ -97,11 +100,11 @@ class TwoWayBlock(nn.Module):
 class TwoWayTransformer(nn.Module):
     """Two-way transformer (Segment Anything, arXiv 2304.02643, section A), with masks.
 
-    The masks rule what tokens read of tokens, and the image of tokens. Every token reads the whole image, absent and
-    probe tokens too: so what the image has read of some tokens reaches all others a round later, or at the end.
+    ``token_mask`` limits token self-attention; ``prompt_mask`` limits image-to-token attention. Token-to-image
+    attention is unmasked, so information from prompts can reach every token indirectly, one block later.
 
     Args:
-        depth: rounds.
+        depth: number of blocks.
         embed_dim: channels.
         num_heads: heads.
         mlp_dim: width of the MLP on tokens.
@@ -124,7 +127,7 @@ class TwoWayTransformer(nn.Module):
         token_mask: torch.Tensor,
         prompt_mask: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Let tokens and image read each other.
+        """Run all blocks and the final token-to-image attention.
 
         Args:
             tokens: (B,T,C): the mask token, the prompts, then probes if any. Also their own position code.

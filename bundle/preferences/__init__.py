@@ -1,1 +1,1 @@
-"""Where preferences come from: candidates, regions, annotators and the store of judgements."""
+"""Preferences: candidates, questions, annotators and the store of judgements."""

@@ -1,4 +1,4 @@
-"""What of the teacher to believe: pseudo labels, exemplars, mixing (Prompt-DAS, stage 1)."""
+"""Weighted targets from the teacher's predictions: pseudo labels, exemplars, mixing (Prompt-DAS, stage 1)."""
 
 from .exemplars import ExemplarBank
 from .mixing import RandMix

@@ -1,4 +1,4 @@
-"""Predicted instances that look like none of the clicked ones."""
+"""Rejects predicted instances that look unlike every clicked one."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ from scipy import ndimage
 from torch import nn
 from torch.nn import functional as F
 
+from bundle.errors import SettingError
+
 IN_PLANE = np.zeros((3, 3, 3), dtype=int)
 IN_PLANE[1] = 1
 
 
 def label_batch(mask: torch.Tensor) -> tuple[torch.Tensor, int]:
-    """Number the 8-connected components of a batch.
+    """Label the 8-connected components of a batch.
 
     Args:
         mask: (B,1,H,W) bool.
 
     Returns:
-        (B,H,W) long, 0 background, numbers that differ between images too; and how many there are.
+        Labels (B,H,W) long, 0 for background, unique over the whole batch; and their number n.
     """
     labels, count = ndimage.label(mask[:, 0].cpu().numpy(), structure=IN_PLANE)
     return torch.from_numpy(labels.astype(np.int64)).to(mask.device), count
 
 
 def describe_components(features: list[torch.Tensor], labels: torch.Tensor, count: int) -> torch.Tensor:
-    """Mean features of components, each level of unit length.
+    """Average the features over each component; each level is scaled to unit length.
 
     Args:
         features: levels (B,C,h,w) of strides that divide H and W.
@@ -34,7 +36,7 @@ def describe_components(features: list[torch.Tensor], labels: torch.Tensor, coun
         count: n.
 
     Returns:
-        (n, sum of C). A component that a coarse level does not see has zeros there.
+        (n, sum of C). Zeros for a level that is too coarse to sample the component.
     """
     levels = []
     for level in features:
@@ -47,20 +49,20 @@ def describe_components(features: list[torch.Tensor], labels: torch.Tensor, coun
 
 
 class ExemplarBank(nn.Module):
-    """Doubt predicted instances that resemble no clicked instance (ours).
+    """Find predicted instances that resemble no clicked instance (ours).
 
-    A few clicks cannot say which of the other predicted instances are wrong, but the clicked ones show what right
-    ones look like. The teacher's features, averaged over an instance, are compared with those of the latest clicked
-    instances of *other* images: its score is the mean cosine similarity to the nearest of them. Clicked instances
-    are scored alike, and the score that the share ``recall`` of them reaches is the bar for all others.
+    The clicked instances show what right ones look like. The teacher's features, averaged over an instance, are
+    compared with those of the latest clicked instances of *other* images: its score is the mean cosine similarity to
+    the nearest of them. Clicked instances get a score in the same way. The threshold for the others is the score that a
+    share ``recall`` of them reaches.
 
     Args:
-        size: clicked instances to remember.
-        neighbours: of which the similarity is averaged.
-        recall: share of the clicked instances above the bar, in (0, 1]; 1 doubts least.
+        size: number of clicked instances that are remembered.
+        neighbours: number of nearest exemplars over which the similarity is averaged.
+        recall: share of the clicked instances above the threshold, in (0, 1]; 1 rejects fewest.
 
     Raises:
-        ValueError: when ``recall`` is out of range.
+        SettingError: when ``recall`` is out of range.
     """
 
     exemplars: torch.Tensor
@@ -71,7 +73,7 @@ class ExemplarBank(nn.Module):
     def __init__(self, size: int = 256, neighbours: int = 5, recall: float = 0.8) -> None:
         super().__init__()
         if not 0 < recall <= 1:
-            raise ValueError(f"recall must be in (0, 1], got {recall}")
+            raise SettingError(f"recall must be in (0, 1], got {recall}")
         self.size = size
         self.neighbours = neighbours
         self.recall = recall
@@ -82,11 +84,11 @@ class ExemplarBank(nn.Module):
         self.register_buffer("scores", torch.zeros(0), persistent=False)
 
     def get_extra_state(self) -> dict[str, torch.Tensor]:
-        """What the bank remembers, for a resumed run."""
+        """Return the remembered tensors, for a resumed run."""
         return dict(self.named_buffers())
 
     def set_extra_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Remember what another bank did."""
+        """Take over the tensors of :meth:`get_extra_state`."""
         for name, value in state.items():
             setattr(self, name, value)
 
@@ -94,18 +96,18 @@ class ExemplarBank(nn.Module):
     def forward(
         self, features: list[torch.Tensor], mask: torch.Tensor, clicks: torch.Tensor, images: torch.Tensor
     ) -> torch.Tensor:
-        """Find the doubtful instances of a batch, and remember its clicked ones.
+        """Find the doubtful instances of a batch, then remember its clicked ones.
 
         Args:
             features: levels (B,C,h,w).
             mask: (B,1,H,W) bool, the predicted instances.
             clicks: (B,1,H,W) bool, given foreground clicks.
-            images: (B,) which image of the data set it is.
+            images: (B,) long, number of the image in the data set.
 
         Returns:
-            (B,1,H,W) bool. Nothing is in doubt before there are enough clicked instances to judge by.
+            (B,1,H,W) bool, True in doubtful instances. False everywhere until enough clicked instances are remembered.
         """
-        self.to(mask.device)  # what a resumed run remembers comes from a file
+        self.to(mask.device)  # a resumed run's tensors come from a file, on the CPU
         labels, count = label_batch(mask)
         doubtful = torch.zeros(count + 1, dtype=torch.bool, device=mask.device)
         if count > 0:
@@ -114,10 +116,10 @@ class ExemplarBank(nn.Module):
             image_of[labels.reshape(-1)] = images.repeat_interleave(labels[0].numel())
             clicked = torch.zeros_like(doubtful)
             clicked[labels[clicks[:, 0]]] = True
-            clicked, image_of = clicked[1:], image_of[1:]
+            clicked, image_of = clicked[1:], image_of[1:]  # without the background, number 0
             score = self._score(described, image_of)
             self._remember(described, image_of, clicked, score)
-            if len(self.scores) >= 4 * self.neighbours:
+            if len(self.scores) >= 4 * self.neighbours:  # enough scores for a quantile
                 doubtful[1:] = ~clicked & (score < self.scores.quantile(1 - self.recall))
         return doubtful[labels].unsqueeze(1)
 
@@ -125,10 +127,12 @@ class ExemplarBank(nn.Module):
         """Mean similarity (n,) to the nearest exemplars of other images; NaN where there are too few."""
         if len(self.exemplars) < self.neighbours:
             return torch.full_like(described[:, 0], float("nan"))
+        # Without the mean that all instances share, cosines spread over [-1, 1].
         centre, spread = self.others.mean(dim=0), self.others.std(dim=0) + 1e-6
         a = F.normalize((described - centre) / spread, dim=1)
         b = F.normalize((self.exemplars - centre) / spread, dim=1)
         similarity = a @ b.T
+        # Instances of one image resemble each other whatever they are.
         similarity[image_of[:, None] == self.exemplar_images[None]] = float("nan")
         usable = similarity.isfinite().sum(dim=1) >= self.neighbours
         nearest = similarity.nan_to_num(nan=-1.0).topk(self.neighbours, dim=1).values.mean(dim=1)
@@ -139,7 +143,7 @@ class ExemplarBank(nn.Module):
     ) -> None:
         self.exemplars = _latest(self.exemplars, described[clicked], self.size)
         self.exemplar_images = _latest(self.exemplar_images, image_of[clicked], self.size)
-        self.others = _latest(self.others, described, 4 * self.size)
+        self.others = _latest(self.others, described, 4 * self.size)  # most instances are not clicked
         self.scores = _latest(self.scores, score[clicked & score.isfinite()], self.size)
 
 

@@ -9,8 +9,8 @@ class RandMix:
     """Paste a part of the next image of the batch into each image (CutMix, ClassMix; Prompt-DAS, strong views).
 
     Args:
-        prob: chance that an image is mixed at all.
-        class_prob: chance that a mixed image gets the other's foreground (ClassMix) rather than a box (CutMix).
+        prob: probability that an image is mixed.
+        class_prob: probability that a mixed image gets the other's foreground (ClassMix) and not a box (CutMix).
         area: smallest and largest share of the image that a box covers.
     """
 
@@ -20,7 +20,7 @@ class RandMix:
         self.area = area
 
     def paste_mask(self, mask: torch.Tensor) -> torch.Tensor:
-        """Where to paste.
+        """Draw the pixels where the next image is pasted.
 
         Args:
             mask: (B,1,H,W) foreground of the images, 0 or 1.
@@ -30,6 +30,7 @@ class RandMix:
         """
         b, _, h, w = mask.shape
         u = torch.rand(5, b, 1, 1, 1, device=mask.device)
+        # The root of an area is the side of its square, relative to the sides of the image.
         share = (self.area[0] + (self.area[1] - self.area[0]) * u[0]).sqrt()
         x = torch.arange(h, device=mask.device).view(1, 1, h, 1)
         y = torch.arange(w, device=mask.device).view(1, 1, 1, w)

@@ -12,10 +12,11 @@ from scipy import ndimage
 from skimage.measure import label as connected_components
 
 from bundle import keys as K
+from bundle.errors import SettingError
 
 
 def instance_centres(instances: np.ndarray) -> np.ndarray:
-    """The pixel of each instance nearest to its centroid, so that the centre of a crescent lies in the crescent.
+    """Find the pixel of each instance nearest to its centroid, so that the centre of a crescent lies in the crescent.
 
     Args:
         instances: (X,Y) int, 0 background, 1..n.
@@ -32,7 +33,7 @@ def instance_centres(instances: np.ndarray) -> np.ndarray:
 
 
 def density_map(shape: tuple[int, int], centres: np.ndarray, sigma: float) -> np.ndarray:
-    """A Gaussian of peak 1 at each centre; where several meet, the largest (Prompt-DAS, detection head).
+    """Draw a Gaussian of peak 1 at each centre; where several overlap, the largest counts (Prompt-DAS, detection head).
 
     Args:
         shape: (X, Y).
@@ -46,26 +47,30 @@ def density_map(shape: tuple[int, int], centres: np.ndarray, sigma: float) -> np
         return np.zeros(shape, dtype=np.float32)
     seeds = np.ones(shape, dtype=bool)
     seeds[tuple(centres.T)] = False
-    # The largest of equal Gaussians is that of the nearest centre.
-    distance = ndimage.distance_transform_edt(seeds)
-    return np.exp(-np.square(distance) / (2 * sigma * sigma)).astype(np.float32)
+    # The largest of several equal Gaussians is that of the nearest centre.
+    distance: np.ndarray = ndimage.distance_transform_edt(seeds)
+    density: np.ndarray = np.exp(-np.square(distance) / (2 * sigma * sigma)).astype(np.float32)
+    return density
 
 
 class InstanceTargetsd(MapTransform):
-    """From a mask, add the instance map and the density map, all (1,X,Y), and make the mask 0 and 1.
+    """Add the instance map and the density map of a mask, all (1,X,Y), and make the mask 0 and 1.
 
     Args:
         keys: the mask; anything but 0 is foreground.
         sigma: standard deviation of a Gaussian, in pixels.
-        connectivity: 8 or 4, what joins pixels to one instance.
+        connectivity: 8 or 4 neighbours join pixels to one instance.
+
+    Raises:
+        SettingError: when ``sigma`` is not positive, or ``connectivity`` neither 4 nor 8.
     """
 
     def __init__(self, keys: str = K.LABEL, sigma: float = 4.0, connectivity: int = 8) -> None:
         super().__init__(keys)
         if connectivity not in (4, 8):
-            raise ValueError(f"connectivity must be 4 or 8, got {connectivity}")
+            raise SettingError(f"connectivity must be 4 or 8, got {connectivity}")
         if sigma <= 0:
-            raise ValueError(f"sigma must be positive, got {sigma}")
+            raise SettingError(f"sigma must be positive, got {sigma}")
         self.sigma = sigma
         self.connectivity = 1 if connectivity == 4 else 2
 

@@ -1,4 +1,4 @@
-"""From a predicted mask to its instances."""
+"""Instances of a predicted mask."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bundle.metrics.instances import label_instances
 
 
 class LabelInstancesd(MapTransform):
-    """Post-transform: write the instances of a predicted mask, and drop its dust from the mask itself.
+    """Post-transform: label the instances of a predicted mask, and remove small components from the mask.
 
     Both outputs keep the metadata of the mask, so that ``SaveImaged`` writes them with the geometry of the input.
 
@@ -26,7 +26,7 @@ class LabelInstancesd(MapTransform):
         min_size: components of this many pixels or fewer are dropped (15 in the evaluation of Prefer-DAS,
             arXiv 2602.19423).
         connectivity: 4 or 8, see :func:`bundle.metrics.label_instances`.
-        allow_missing_keys: do nothing for a key that the item does not have.
+        allow_missing_keys: skip keys that the item does not have.
     """
 
     def __init__(

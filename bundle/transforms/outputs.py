@@ -1,4 +1,4 @@
-"""From the network's output to masks on disk."""
+"""The network's output as masks, density maps and instances, and as files."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ from numpy.typing import NDArray
 
 from bundle import keys as K
 from bundle.atomic import make_folder, replacing
+from bundle.channels import density_of, logits_of
 from bundle.data.image_files import check_section, opened, stem, write_itk
 from bundle.data.result_files import result_path
-from bundle.errors import DataError
+from bundle.errors import DataError, SettingError
 
 EIGHT_BIT = (".png",)
-"""Formats without floating point: a mask is written there as 0 and 255, a density map times 255."""
+"""Formats without floating point: masks are written as 0 and 255, density maps times 255."""
 
 
 class SplitOutputd(MapTransform):
-    """Network output (2,X,Y) to the binary mask (1,X,Y) uint8 under the same key, and ``density`` (1,X,Y) in [0,1].
+    """Split output (2,X,Y) into the mask (1,X,Y) uint8, under the same key, and ``density`` (1,X,Y) in [0,1].
 
     Args:
         keys: the network's output.
         threshold: probability above which a pixel is foreground.
 
     Raises:
-        ValueError: when ``threshold`` is not between 0 and 1, or, when called, the output is not finite.
+        SettingError: when ``threshold`` is not between 0 and 1.
+        DataError: when called: the output is not finite.
     """
 
     def __init__(self, keys: str = K.PRED, threshold: float = 0.5) -> None:
         super().__init__(keys)
         if not 0 < threshold < 1:
-            raise ValueError(f"threshold must be between 0 and 1, got {threshold}")
+            raise SettingError(f"threshold must be between 0 and 1, got {threshold}")
         self.logit = float(np.log(threshold / (1 - threshold)))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -47,29 +49,29 @@ class SplitOutputd(MapTransform):
         for key in self.key_iterator(d):
             out = d[key]
             if not torch.isfinite(out).all():
-                raise ValueError(
-                    f"the network's output for {_source(out, 'an image')} holds NaN or infinite values: look for NaN "
-                    "in the image, and try amp false"
+                raise DataError(
+                    f"the network's output for {_input_file(out, 'an image')} holds NaN or infinite values: look for "
+                    "NaN in the image, and try amp false"
                 )
-            d[K.DENSITY] = out[1:].float().clamp(0, 1)
-            d[key] = (out[:1] > self.logit).byte()
+            d[K.DENSITY] = density_of(out).float().clamp(0, 1)
+            d[key] = (logits_of(out) > self.logit).byte()
         return d
 
 
 class SaveOutputsd(MapTransform):
     """Write mask, density and instances of an image, in its format and geometry.
 
-    Files are named by :func:`bundle.data.result_files.result_path`, and each appears complete or not at all. A mask
-    is 0 and 255 where the format is a picture (PNG), else 0 and 1; a density map there 8 bit and times 255, else
-    float32; instances are 16 bit.
+    Files are named by :func:`bundle.data.result_files.result_path`, and each appears complete or not at all. In a
+    picture format (PNG) a mask is 0 and 255 and a density map 8 bit, times 255; in others 0 and 1, and float32.
+    Instances are 16 bit.
 
     Args:
-        keys: the mask (1,X,Y) or (X,Y), a MetaTensor that knows its file; ``density`` and ``instances`` stand beside.
+        keys: the mask (1,X,Y) or (X,Y), a MetaTensor with its file name; the item also has ``density``, ``instances``.
         output_dir: folder, made when absent.
 
     Raises:
         StorageError: the folder cannot be made, or, when called, a file not written.
-        ValueError: when called, for more instances than 16 bit can number.
+        DataError: when called, for more instances than 16 bit can number.
     """
 
     def __init__(self, keys: str = K.PRED, output_dir: str | Path = "eval") -> None:
@@ -80,20 +82,21 @@ class SaveOutputsd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> Mapping[Hashable, Any]:
         """Write, and return the item as it is."""
         for key in self.key_iterator(data):
-            source = _source(data[key])
-            picture = str(result_path(source, key, self.output_dir)).endswith(EIGHT_BIT)
+            file = _input_file(data[key])
+            picture = str(result_path(file, key, self.output_dir)).endswith(EIGHT_BIT)
             for result, section in self._sections(data, key, picture).items():
-                write_like(result_path(source, result, self.output_dir), section, source)
+                write_like(result_path(file, result, self.output_dir), section, file)
         return data
 
     @staticmethod
-    def _sections(data: Mapping[Hashable, Any], key: Hashable, picture: bool) -> dict[str, NDArray]:
+    def _sections(data: Mapping[Hashable, Any], key: Hashable, picture: bool) -> dict[str, NDArray[Any]]:
         """The arrays (X,Y) of the files, as their format wants them."""
         mask, density, instances = (_section(data[name]) for name in (key, K.DENSITY, K.INSTANCES))
         count, most = int(instances.max(initial=0)), np.iinfo(np.uint16).max
         if count > most:
-            raise ValueError(
-                f"{_source(data[key])}: {count} instances, but the file can number {most}; raise min_size or threshold"
+            raise DataError(
+                f"{_input_file(data[key])}: {count} instances, but the file can number {most}; "
+                "raise min_size or threshold"
             )
         return {
             "mask": (mask > 0).astype(np.uint8) * np.uint8(255 if picture else 1),
@@ -102,11 +105,11 @@ class SaveOutputsd(MapTransform):
         }
 
 
-def write_like(path: str | Path, section: NDArray, reference: str | Path) -> None:
+def write_like(path: str | Path, section: NDArray[Any], reference: str | Path) -> None:
     """Write a section with the geometry of another file, atomically.
 
-    MONAI's writers would drop what a 2D affine does not hold: NIfTI's unit, and the position of a section in a file
-    with a third axis of length 1. So the header is taken over from the file itself.
+    MONAI's writers drop what a 2D affine does not hold: NIfTI's unit, and the position of a section in a file with a
+    third axis of length 1. So the header is copied from the file itself.
 
     Args:
         path: file to write, its suffix decides the format; its folder must exist.
@@ -114,7 +117,7 @@ def write_like(path: str | Path, section: NDArray, reference: str | Path) -> Non
         reference: image file of the same size, whose spacing, origin and direction are taken over.
 
     Raises:
-        DataError: the reference is not there any more, or another one.
+        DataError: the reference is missing, or it has changed.
     """
     path = Path(path)
     with opened(reference) as header:
@@ -123,7 +126,7 @@ def write_like(path: str | Path, section: NDArray, reference: str | Path) -> Non
             raise DataError(f"{reference}: is {header.size} pixels now, but was {section.shape}; segment it again")
         like = nibabel.load(reference) if _is_nifti(path) else itk.imread(str(reference))
     write = _write_nifti if _is_nifti(path) else _write_itk
-    with replacing(path, suffix=path.name[len(stem(path)) :]) as partial:  # the writers go by it
+    with replacing(path, suffix=path.name[len(stem(path)) :]) as partial:  # the writers take the format from the suffix
         write(partial, section, like)
 
 
@@ -131,7 +134,7 @@ def _is_nifti(path: Path) -> bool:
     return path.name.endswith((".nii", ".nii.gz"))
 
 
-def _write_itk(path: Path, section: NDArray, like: Any) -> None:
+def _write_itk(path: Path, section: NDArray[Any], like: Any) -> None:
     # ITK's arrays are (y, x) or (z, y, x)
     rows = np.ascontiguousarray(section.T).reshape(itk.array_view_from_image(like).shape)
     image = itk.image_view_from_array(rows)
@@ -139,18 +142,18 @@ def _write_itk(path: Path, section: NDArray, like: Any) -> None:
     write_itk(path, image)
 
 
-def _write_nifti(path: Path, section: NDArray, like: Any) -> None:
+def _write_nifti(path: Path, section: NDArray[Any], like: Any) -> None:
     image = type(like)(section.reshape(like.shape), like.affine, like.header, dtype=section.dtype)
     image.header["cal_min"] = image.header["cal_max"] = 0  # the brightness window of the input
     nibabel.save(image, path)
 
 
-def _section(value: Any) -> NDArray:
-    array = convert_to_numpy(value)
+def _section(value: Any) -> NDArray[Any]:
+    array: NDArray[Any] = convert_to_numpy(value)
     return array.reshape(array.shape[-2:])
 
 
-def _source(value: Any, default: str | None = None) -> str:
+def _input_file(value: Any, default: str | None = None) -> str:
     """The file that a MetaTensor comes from."""
     name = getattr(value, "meta", {}).get("filename_or_obj", default)
     if name is None:

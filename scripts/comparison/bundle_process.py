@@ -21,7 +21,7 @@ FORKS.set_forkserver_preload(
     ["monai.bundle", "bundle.engines", "bundle.handlers", "bundle.networks", "bundle.inferers"]
 )
 
-# Starting a process also asks how the others ended, and only the first to ask is told.
+# Process.start() reaps finished children; without the lock, join() in another thread would lose the exit code.
 ONE_ASKS = Lock()
 
 

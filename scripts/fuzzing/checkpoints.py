@@ -20,7 +20,7 @@ from bundle.state_files import read_state
 from scripts.fuzzing.json_mutations import NUMBERS, TEXTS
 from scripts.fuzzing.seeds import damage, plain, zip_seed
 from scripts.fuzzing.target import BrokenPromise, Target, refusal
-from scripts.fuzzing.tiny_page import tiny_network
+from scripts.fuzzing.tiny_network import tiny_network
 
 WEIGHTS = "weights.pt"
 TOKENS = (

@@ -17,7 +17,8 @@ from bundle.preferences.store.judgement_store import JudgementStore
 from scripts.fuzzing.json_mutations import mutate_json
 from scripts.fuzzing.mutations import mutate
 from scripts.fuzzing.target import BrokenPromise, Target, refusal
-from scripts.fuzzing.tiny_page import IMAGES, label_of, load, tiny_network, write_domain
+from scripts.fuzzing.tiny_network import tiny_network
+from scripts.fuzzing.tiny_page import IMAGES, label_of, load, write_domain
 
 POINTS = {
     "complete": False,

@@ -20,7 +20,8 @@ import torch
 from scripts.fuzzing.child import peak_memory
 from scripts.fuzzing.mutations import mutate
 from scripts.fuzzing.target import BrokenPromise, Target
-from scripts.fuzzing.tiny_page import NETWORK, make_questions, tiny_network, write_domain
+from scripts.fuzzing.tiny_network import NETWORK, tiny_network
+from scripts.fuzzing.tiny_page import make_questions, write_domain
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "a-token-of-the-fuzzer"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,39 +10,22 @@ from fastapi import FastAPI
 
 from bundle.annotate.click_service import ClickService
 from bundle.annotate.server import create_app
-from bundle.annotate.training_process import BusyError, Method, Training
+from bundle.annotate.training_lock import BusyError
+from bundle.annotate.training_process import Method, Training
 from bundle.annotate.vote_service import VoteService
 from bundle.data.domain_folder import write_datalist
 from bundle.data.image_files import read_image, stem, write_png
 from bundle.data.points import Clicks, write_points
 from bundle.inferers import PromptedSlidingWindowInferer
-from bundle.networks import ConvEncoder, PromptableSegmenter
 from bundle.preferences.candidates.files import CandidateSet, file_sha256, write_candidates
 from bundle.preferences.questions.regions import region_box, split_regions
 from bundle.preferences.store.judgement_store import Candidate, JudgementStore, Question
+from scripts.fuzzing.tiny_network import tiny_network
 
 SIZE = (32, 24)
 REGIONS = "grid:16"
 IMAGES = ("images/a.png", "images/b.png", "images/c.png")
 MODEL = "0" * 64
-NETWORK: dict[str, Any] = {
-    "image_encoder#channels": [8, 8, 16],
-    "image_encoder#blocks": [1, 1, 1],
-    "decoder#upscaled_channels": [8, 8],
-    "decoder#depth": 1,
-    "decoder#num_heads": 2,
-    "decoder#mlp_dim": 16,
-    "decoder#detection_channels": 8,
-}
-"""As settings on top of ``configs/inference.json``."""
-
-
-def tiny_network() -> PromptableSegmenter:
-    """A network of a few thousand weights, always the same."""
-    torch.manual_seed(0)
-    decoder = {name.partition("#")[2]: value for name, value in NETWORK.items() if name.startswith("decoder")}
-    encoder = ConvEncoder(NETWORK["image_encoder#channels"], NETWORK["image_encoder#blocks"])
-    return PromptableSegmenter(encoder, max_points=6, decoder=decoder).eval()
 
 
 def write_domain(folder: Path) -> Path:

@@ -35,7 +35,7 @@ from bundle.atomic import make_folder  # noqa: E402
 from bundle.config_text import config_text  # noqa: E402
 from bundle.data.image_files import SUFFIXES, read_header, write_png  # noqa: E402
 from bundle.data.points import Clicks, check_inside  # noqa: E402
-from bundle.errors import DataError  # noqa: E402
+from bundle.errors import DataError, MendableError  # noqa: E402
 from bundle.handlers.model_overlay import overlays_of  # noqa: E402
 from bundle.handlers.weights import load_weights  # noqa: E402
 from bundle.preferences.store.click_records import ClicksChangedError  # noqa: E402
@@ -69,8 +69,8 @@ class PreferDasApp(MONAILabelApp):
             configurations, separated by commas. That of the weights is added behind them.
 
     Raises:
-        DataError: the studies are no folder, or there is no checkpoint.
-        ValueError: the checkpoint is of another network or other settings than the configuration describes.
+        DataError: the studies are no folder, there is no checkpoint, it is of another network or other settings than
+            the configuration describes, or nobody tells the pixel size.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
@@ -91,6 +91,11 @@ class PreferDasApp(MONAILabelApp):
         asking.read_config([*self.train_files, *(str(ROOT / "configs" / name) for name in ASKING)])
         for parser in (self.parser, asking):
             parser["bundle_root"] = config_text(ROOT)
+        asking["resolved_pixel_size"] |= {"folders": ["@source_dir"], "required": False}  # studies have no datalist
+        if asking.get_parsed_content("resolved_pixel_size") is None:
+            source = asking.get_parsed_content("source_dir")
+            raise DataError(f"{source}: tells no pixel size; give pixel_size, in nanometres, in an overlay (--config)")
+        self.parser["resolved_pixel_size"] = asking.get_parsed_content("resolved_pixel_size")
         settings = self.parser.get_parsed_content("model_settings")
         load_weights(self.parser.get_parsed_content("network_def"), latest, settings)
         self.disagreement = Disagreement(asking, self.weights, work / "candidates")
@@ -151,7 +156,7 @@ class PreferDasApp(MONAILabelApp):
             result = super().infer({**kept, "model": model, "image": path}, datastore)
             if clicks.points:
                 self.save_clicks(path, clicks)
-        except ValueError as error:
+        except MendableError as error:
             raise HTTPException(400, str(error)) from None
         return result
 
@@ -168,7 +173,7 @@ class PreferDasApp(MONAILabelApp):
         """Refuse a wrong request before a process is started for it.
 
         Raises:
-            DataError: a value is of another type, or out of range.
+            SettingError: a value is of another type, or out of range.
         """
         self._trainers[model].asked(request)
 
@@ -193,7 +198,7 @@ class PreferDasApp(MONAILabelApp):
             with tempfile.TemporaryDirectory() as folder:
                 write_png(Path(folder) / "label.png", mask)
                 self.datastore().save_label(image_id, str(Path(folder) / "label.png"), DefaultLabelTag.FINAL, {})
-        except ValueError as error:
+        except MendableError as error:
             outlines.unlink()
             self.datastore().refresh()  # it forgets the label
             raise HTTPException(400, str(error)) from None

@@ -56,7 +56,7 @@ def test_weights_of_another_network_are_refused_and_nothing_is_changed(tmp_path)
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none\.pt: no such checkpoint"):
+    with pytest.raises(DataError, match=r"none\.pt: no such checkpoint"):
         LoadWeights(tmp_path / "none.pt", network())
 
 

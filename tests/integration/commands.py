@@ -8,20 +8,13 @@ from typing import Any
 
 import monai.bundle
 
+from scripts.fuzzing.tiny_network import NETWORK
+
 ROOT = Path(__file__).resolve().parents[2]
 ADAPT = ["configs/train.json"]
 SOURCE = ["configs/train.json", "configs/source.json"]
 EVALUATE = ["configs/train.json", "configs/evaluate.json"]
 
-NETWORK = {
-    "image_encoder#channels": [8, 8, 16],
-    "image_encoder#blocks": [1, 1, 1],
-    "decoder#upscaled_channels": [8, 8],
-    "decoder#depth": 1,
-    "decoder#num_heads": 2,
-    "decoder#mlp_dim": 16,
-    "decoder#detection_channels": 8,
-}
 TRAINING = {
     "crop_size": [32, 32],
     "batch_size": 2,
@@ -30,7 +23,6 @@ TRAINING = {
     "negatives": 8,
     "max_epochs": 1,
     "epoch_length": 2,
-    "pixel_size": 20,
 }
 TINY = {**NETWORK, **TRAINING}
 

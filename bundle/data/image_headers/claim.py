@@ -1,4 +1,4 @@
-"""What the header of an image file claims, and how much of it is believed."""
+"""What the header of an image file claims, and the limits that a claim must keep."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from pathlib import Path
 from typing import NamedTuple
 
 SECTION_SAMPLES = 2**30
-"""Largest section: 32768 x 32768 gray pixels. What works on it takes about eight times as many bytes."""
+"""Largest section in bytes: 32768 x 32768 gray pixels. Processing takes about eight times as much memory."""
 FILE_SAMPLES = 2**32
-"""Largest file: 1024 sections of 2048 x 2048."""
+"""Largest file in bytes: 1024 sections of 2048 x 2048."""
 DENSE = 200
-"""Electron micrographs compress 1.2 to 4 : 1, masks up to 200 : 1, and only what was made to do harm much more."""
+"""Electron micrographs compress 1.2 to 4 : 1, masks up to 200 : 1, and only files made to do harm much more."""
 SHARE = 16
-"""What is compressed more than `DENSE` : 1 may hold this part of the limits: a section of 8192 x 8192."""
+"""A file compressed more than `DENSE` : 1 may hold only this fraction of the limits: a section of 8192 x 8192."""
 EXPANSION = 1500
 """Deflate reaches 1032 : 1 and LZW 1365 : 1; a header that claims more lies."""
 LIMIT_VARIABLE = "PREFER_DAS_MAX_SAMPLES"
 
 
 class HeaderError(ValueError):
-    """A header is malformed, contradicts its file, or asks for what is not read; the message says which, not where."""
+    """A header is malformed, contradicts its file, or needs a feature that is not read. It does not name the file."""
 
 
 class Claim(NamedTuple):
-    """What a header says of its pixels.
+    """Size and storage of the pixels, as a header states them.
 
     Attributes:
         shape: lengths of the axes along which there are pixels, x first.
@@ -61,7 +61,7 @@ def check_claim(claim: Claim, stored: int) -> None:
         stored: bytes in the file for the pixels.
 
     Raises:
-        HeaderError: names the two numbers that do not go together.
+        HeaderError: names the two numbers that contradict each other.
     """
     if not claim.shape or min(claim.shape) < 1:
         raise HeaderError(f"its shape is {claim.shape}; expected lengths of 1 and more")
@@ -105,7 +105,7 @@ def one_of(value: str, allowed: Sequence[str], what: str) -> str:
     """Return ``value``, which must be in ``allowed``.
 
     Raises:
-        HeaderError: it is not.
+        HeaderError: it is not in ``allowed``.
     """
     if value not in allowed:
         raise HeaderError(f"{what} is {value[:40]!r}; expected {', '.join(allowed)}")

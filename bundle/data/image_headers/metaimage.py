@@ -9,9 +9,9 @@ from typing import BinaryIO
 from .claim import Claim, HeaderError, check_claim, one_of, whole_numbers
 
 DATA_SUFFIXES = (".raw", ".zraw")
-"""Of the file of pixels beside an MHD."""
+"""Suffixes of the pixel file beside an MHD."""
 _LONGEST = 1 << 16
-"""Bytes of a header; most have 300."""
+"""Largest header in bytes; most have 300."""
 _LINE = re.compile(r"(?P<key>[\w|.-]{1,100})[ \t]*[=:][ \t]*(?P<value>[^\0]{0,400})")
 _BITS = {
     "MET_UCHAR": 8,
@@ -26,13 +26,13 @@ _EACH_AXIS = ("Position", "Origin", "Offset", "CenterOfRotation", "ElementSpacin
 _MATRIX = ("Orientation", "Rotation", "TransformMatrix")
 _FLAGS = ("BinaryData", "BinaryDataByteOrderMSB", "ElementByteOrderMSB", "CompressedData")
 _REFUSED = ("NObjects", "Color", "SequenceID", "ObjectSubType")
-"""Of other kinds of objects, or of a length that is not that of the image's axes."""
+"""Fields of other kinds of objects, or whose length differs from the number of axes."""
 
 
 def read_metaimage(file: BinaryIO, size: int, path: Path) -> Claim:
-    """Judge a MetaImage header, and for an MHD the file of its pixels.
+    """Check a MetaImage header, and for an MHD the file of its pixels.
 
-    Numbers are counted, for ITK's reader takes as many from the next lines as are missing in one.
+    Numbers are counted: where a line has too few, ITK's reader would take the missing ones from the next lines.
 
     Args:
         file: at its beginning.
@@ -125,6 +125,6 @@ def _skipped(fields: dict[str, str], stored: int, claim: Claim) -> int:
         return 0
     if claim.data_file is None or claim.compressed:
         raise HeaderError("it has a HeaderSize, which is read only with plain pixels in a file of their own")
-    if fields["HeaderSize"] == "-1":  # as many as there are more
+    if fields["HeaderSize"] == "-1":  # -1: all bytes before the pixels, which end the file
         return max(0, stored - claim.size)
     return whole_numbers(fields["HeaderSize"], 1, "HeaderSize")[0]

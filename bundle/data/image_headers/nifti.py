@@ -11,24 +11,24 @@ from typing import BinaryIO
 from .claim import Claim, HeaderError, check_claim
 
 _BITS = {2: 8, 256: 8, 4: 16, 512: 16, 8: 32, 768: 32, 16: 32, 64: 64, 1024: 64, 1280: 64}
-"""Gray types by their codes."""
+"""Bits of a gray sample by its data type code."""
 _FARTHEST = 1 << 24
-"""Where pixels must have begun: header extensions are texts of some kilobytes."""
+"""Largest offset of the pixels: header extensions are texts of a few kilobytes."""
 
 
 def read_nifti(file: BinaryIO, size: int, compressed: bool) -> Claim:
-    """Judge a NIfTI header and the extensions behind it.
+    """Check a NIfTI header and the extensions behind it.
 
     Args:
         file: at its beginning.
         size: of the file in bytes.
-        compressed: whether the file is ``.nii.gz``. No more is decompressed than the header.
+        compressed: whether the file is ``.nii.gz``. Only the header is decompressed.
 
     Raises:
         HeaderError: what is wrong.
     """
     try:
-        content: BinaryIO = gzip.GzipFile(fileobj=file) if compressed else file  # type: ignore[assignment]
+        content: BinaryIO = gzip.GzipFile(fileobj=file) if compressed else file  # type: ignore[assignment]  # is read alike
         order, version, header = _header(content)
         claim, offset = _claim(order, version, header, compressed)
         _check_extensions(content, order, len(header), offset)

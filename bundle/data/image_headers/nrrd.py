@@ -8,7 +8,7 @@ from typing import BinaryIO
 from .claim import Claim, HeaderError, check_claim, one_of, whole_numbers
 
 _LONGEST = 1 << 20
-"""Bytes of a header; most have 400."""
+"""Largest header in bytes; most have 400."""
 _BITS = {
     **dict.fromkeys(("uchar", "unsigned char", "uint8", "uint8_t"), 8),
     **dict.fromkeys(("short", "short int", "signed short", "signed short int", "int16", "int16_t"), 16),
@@ -29,7 +29,7 @@ _GEOMETRY = ("spacings", "thicknesses", "axis mins", "axis maxs", "axismins", "a
 
 
 def read_nrrd(file: BinaryIO, size: int) -> Claim:
-    """Judge an NRRD header. Only pixels in the same file are read, raw or compressed with gzip.
+    """Check an NRRD header. Only pixels in the same file are read, raw or compressed with gzip.
 
     Args:
         file: at its beginning.

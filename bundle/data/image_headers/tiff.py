@@ -9,17 +9,17 @@ from .claim import SECTION_SAMPLES, Claim, HeaderError, check_claim
 
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _TYPE_CODES = {1: "B", 3: "H", 4: "I", 16: "Q", 13: "I", 18: "Q"}
-"""Whole numbers without sign."""
+"""``struct`` codes of the field types of unsigned whole numbers."""
 _COMPRESSIONS = {1: False, 5: True, 7: True, 8: True, 32946: True, 32773: True}
-"""None, LZW, JPEG, Deflate (two codes), PackBits."""
+"""Compression codes (none, LZW, JPEG, Deflate twice, PackBits): whether they compress."""
 _JPEG = 7
 _TYPES = {(8, 1), (16, 1), (16, 2), (32, 1), (32, 2), (32, 3)}
-"""Bits of a sample with its kind: 1 without sign, 2 with sign, 3 floating point."""
+"""Allowed pairs of bits of a sample and sample format: 1 unsigned, 2 signed, 3 floating point."""
 _MOST_DIRECTORIES = 1 << 16
 _MOST_ENTRIES = 512
 _MOST_PARTS = 1 << 22
 _LONGEST_EXTRA = 1 << 26
-"""Bytes of a tag that is not about pixels, such as a description in XML."""
+"""Largest tag in bytes that is not about pixels, such as a description in XML."""
 _TILE = 1 << 14
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS, _CHANNELS, _ROWS, _STRIP_SIZES, _PLANAR = (
@@ -44,7 +44,7 @@ class _Layout(NamedTuple):
 
 
 def read_tiff(file: BinaryIO, size: int) -> Claim:
-    """Judge all pages of a TIFF file: tags, sizes, and that the pixels of each lie in the file.
+    """Check all pages of a TIFF file: tags, sizes, and that the pixels of each lie in the file.
 
     Args:
         file: at its beginning.
@@ -120,7 +120,7 @@ def _directory(file: BinaryIO, size: int, layout: _Layout, at: int) -> tuple[dic
 
 
 def _page(tags: dict[int, tuple[int, ...]], size: int) -> tuple[Claim, int]:
-    """Judge a page; returns its claim and the bytes that are stored for it."""
+    """Check a page; returns its claim and the bytes that are stored for it."""
     width, height = _one(tags, _WIDTH), _one(tags, _HEIGHT)
     channels, compression = _one(tags, _CHANNELS, 1), _one(tags, _COMPRESSION, 1)
     if compression not in _COMPRESSIONS:

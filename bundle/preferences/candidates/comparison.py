@@ -1,4 +1,4 @@
-"""How candidate masks of one image differ: where, how much, and which of them are the same."""
+"""Compares candidate masks of one image: where they differ, how much, and which are copies."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ def distinct(candidates: np.ndarray, region: np.ndarray) -> list[int]:
 
 
 def majority(candidates: np.ndarray) -> np.ndarray:
-    """What more than half of the candidates (K,X,Y) bool have, without what is thinner than three pixels; (X,Y)."""
-    return ndimage.binary_opening(candidates.mean(axis=0) > 0.5)
+    """Majority vote of the candidates (K,X,Y) bool, morphologically opened by a 3x3 cross; (X,Y) bool."""
+    opened: np.ndarray = ndimage.binary_opening(candidates.mean(axis=0) > 0.5)
+    return opened
 
 
 def regional_dice(candidates: np.ndarray, truth: np.ndarray, region: np.ndarray) -> np.ndarray:
@@ -53,7 +54,8 @@ def regional_dice(candidates: np.ndarray, truth: np.ndarray, region: np.ndarray)
         (K,) in (0,1].
     """
     a, b = candidates[:, region], truth[region]
-    return (2 * (a & b).sum(axis=1) + 1) / (a.sum(axis=1) + b.sum() + 1)
+    dice: np.ndarray = (2 * (a & b).sum(axis=1) + 1) / (a.sum(axis=1) + b.sum() + 1)
+    return dice
 
 
 def jaccard_distances(masks: np.ndarray) -> np.ndarray:
@@ -66,15 +68,15 @@ def jaccard_distances(masks: np.ndarray) -> np.ndarray:
 
 
 def most_different(masks: np.ndarray, count: int, min_distance: float = 0.0) -> list[int]:
-    """Choose masks one after another, each the farthest from those chosen; the first is always chosen.
+    """Pick masks one after another, each the farthest from those picked before; mask 0 is always first.
 
     Args:
         masks: (N,X,Y) bool.
-        count: how many at most.
-        min_distance: smallest Jaccard distance to those chosen; copies are never chosen.
+        count: largest number of masks.
+        min_distance: smallest Jaccard distance to those picked before; copies are never picked.
 
     Returns:
-        Their numbers, in the order of choice.
+        Numbers of the masks, in the order in which they were picked.
     """
     distances = jaccard_distances(masks)
     chosen, nearest = [0], distances[0]

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from bundle.channels import clicks_of, em_of, prompted
+from bundle.errors import SettingError
 from bundle.inferers.prompted_sliding_window import PromptedSlidingWindowInferer
 from bundle.networks.promptable_segmenter import PromptableSegmenter
 from bundle.preferences.candidates.comparison import most_different
@@ -20,19 +22,19 @@ CURRENT = "as it is"
 class CandidateMaker:
     """Make K masks of an image that differ (ours).
 
-    How the authors made theirs is not known. Each of the variants makes masks by varying one thing; candidate 0 is the
-    network's mask without prompts at threshold 0.5, and the others are chosen one after another, each the one whose
-    Jaccard distance to the nearest chosen one is largest. Copies are never chosen, so there may be fewer than K.
+    How the authors made theirs is not known. Candidate 0 is the network's mask without prompts at threshold 0.5. Each
+    variant makes further masks by changing one thing. Of these the next candidate is always the one whose Jaccard
+    distance to the nearest candidate so far is largest. Copies are left out, so there may be fewer than K.
 
     Args:
         inferer: sliding window.
-        variants: ways of making masks, see :mod:`bundle.preferences.candidates.variants`. Their order is that in which
-            they draw random numbers, and of masks that differ equally the first is chosen.
+        variants: ways of making masks, see :mod:`bundle.preferences.candidates.variants`. The order matters: they draw
+            random numbers one after another, and of masks that differ equally the first is taken.
         count: K, at least 2.
-        min_distance: smallest Jaccard distance to the chosen ones, in [0,1).
+        min_distance: smallest Jaccard distance to the other candidates, in [0,1).
 
     Raises:
-        ValueError: when ``count`` is out of range.
+        SettingError: when ``count`` is out of range.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class CandidateMaker:
         min_distance: float = 0.01,
     ) -> None:
         if count < 2:
-            raise ValueError(f"count of candidates must be at least 2, got {count}")
+            raise SettingError(f"count of candidates must be at least 2, got {count}")
         self.inferer = inferer
         self.variants = tuple(variants)
         self.count = count
@@ -61,7 +63,7 @@ class CandidateMaker:
 
         Args:
             policy: makes candidate 0, which is varied.
-            others: of which only their own mask is taken, by name, such as ``reference``; may be empty.
+            others: networks that give one mask each, by name, such as ``reference``; may be empty.
             image: (3,X,Y) on the networks' device, with the given clicks.
             key: of the random numbers, such as the image's name.
 
@@ -85,8 +87,8 @@ class CandidateMaker:
         self, policy: PromptableSegmenter, others: Mapping[str, PromptableSegmenter], image: torch.Tensor, key: str
     ) -> Original:
         """What the variants start from, for an image (1,3,X,Y)."""
-        bare = torch.cat((image[:, :1], torch.zeros_like(image[:, 1:])), dim=1)
+        bare = prompted(em_of(image), torch.zeros_like(clicks_of(image)))
         pred: torch.Tensor = self.inferer(bare, policy)
-        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big")
+        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big")  # within torch's range of seeds
         random = torch.Generator().manual_seed(seed)
         return Original(image, bare, pred, policy, dict(others), self.inferer, random)

@@ -49,7 +49,7 @@ class Disagreement:
         items = [{K.IMAGE: image} for image in images]
         dataset = Dataset(items, self.parser.get_parsed_content("questionnaire#dataset#transform"))
         maker = self.parser.get_parsed_content("questionnaire#maker")
-        Questionnaire(dataset, maker, self._folder(weights), regions="image").make_candidates(network)
+        Questionnaire(dataset, maker, self._folder(weights), region_split="image").make_candidates(network)
         return self.known(images)
 
     def _latest(self) -> Path:
