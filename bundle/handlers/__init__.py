@@ -1,11 +1,13 @@
 from .evaluation_pictures import EvaluationPictures
 from .evaluation_table import EvaluationTable
-from .judgement_pictures import JudgementPictures
 from .feedback import Feedback
+from .judgement_pictures import JudgementPictures
 from .mean_teacher import MeanTeacher
+from .model_settings import model_settings
 from .preference_guard import PreferenceGuard
 from .preference_statistics import PreferenceStatistics
 from .progress_file import ProgressFile
+from .provenance import Provenance
 from .pseudo_label_quality import PseudoLabelQuality
 from .reference_policy import ReferencePolicy
 from .resume import Resume
@@ -16,17 +18,19 @@ from .work_dir_lock import WorkDirLock
 __all__ = [
     "EvaluationPictures",
     "EvaluationTable",
-    "JudgementPictures",
     "Feedback",
+    "JudgementPictures",
     "LoadWeights",
     "MeanTeacher",
     "PreferenceGuard",
     "PreferenceStatistics",
     "ProgressFile",
+    "Provenance",
     "PseudoLabelQuality",
     "ReferencePolicy",
     "Resume",
     "SaveWeights",
     "TrackedRun",
     "WorkDirLock",
+    "model_settings",
 ]
