@@ -32,7 +32,6 @@ from bundle.atomic import make_folder
 from bundle.channels import em_of
 from bundle.config_text import config_text
 from bundle.data.domain_folder import read_datalist
-from bundle.data.pixel_size import domain_pixel_size
 from bundle.errors import DataError, SettingError
 from bundle.handlers.model_overlay import overlays_of
 from bundle.handlers.weights import load_weights
@@ -79,7 +78,8 @@ def open_click_service(options: argparse.Namespace, store: JudgementStore) -> Cl
     config = ConfigParser()
     config.read_config([str(ROOT / "configs" / "inference.json"), *map(str, overlays(options))])
     config["bundle_root"] = config_text(ROOT)
-    config["resolved_pixel_size"] = domain_pixel_size([options.data], config["pixel_size"], required=False)
+    given = {"folders": [config_text(options.data.absolute())], "given": "@pixel_size", "required": False}
+    config["resolved_pixel_size"] = {"_target_": "bundle.data.domain_pixel_size", **given}
     network = config.get_parsed_content("network_def").to(config.get_parsed_content("device"))
     settings = config.get_parsed_content("model_settings")
     load_weights(network, options.checkpoint, settings)

@@ -35,8 +35,9 @@ class LoadWeights:
             :func:`bundle.handlers.model_overlay.check_overlay`; None to compare nothing.
 
     Raises:
-        DataError: there is no such file; when attached: the file is unreadable, of another architecture or other
-            settings, or its weights are not finite.
+        DataError: there is no such file; when attached: the file is unreadable, of another architecture, or its weights
+            are not finite.
+        SettingError: when attached: the overlay beside the file has other settings.
     """
 
     ahead_of = ("Resume",)
@@ -118,7 +119,7 @@ def load_weights(network: nn.Module, path: Path, settings: Mapping[str, Any] | N
         settings: see :class:`LoadWeights`.
 
     Raises:
-        DataError: see :class:`LoadWeights`.
+        ValueError: see :class:`LoadWeights`.
     """
     load_matching(network, check_weights(path, settings), str(path))
 
@@ -134,7 +135,7 @@ def check_weights(path: Path, settings: Mapping[str, Any] | None = None) -> dict
         Its flat state dict.
 
     Raises:
-        DataError: it cannot be read, holds something else, or was trained with other settings.
+        ValueError: it cannot be read, holds something else, or was trained with other settings.
     """
     state = read_state(path)
     _check_flat(state, str(path))
@@ -185,7 +186,7 @@ def load_matching(network: nn.Module, state: Any, source: str) -> None:
 
 def _check_flat(state: Any, source: str) -> None:
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise DataError(f"{source}: holds no flat state dict of tensors; name a file that a training wrote at its end")
+        raise ValueError(f"{source}: holds no flat state dict of tensors; name a file that a training wrote at its end")
 
 
 def _shape(tensor: torch.Tensor) -> str:

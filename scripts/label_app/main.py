@@ -69,8 +69,9 @@ class PreferDasApp(MONAILabelApp):
             configurations, separated by commas. That of the weights is added behind them.
 
     Raises:
-        DataError: the studies are no folder, there is no checkpoint, it is of another network or other settings than
-            the configuration describes, or nobody tells the pixel size.
+        DataError: the studies are no folder, there is no checkpoint, it is of another network than the configuration
+            describes, or nobody tells the pixel size.
+        SettingError: the checkpoint is of other settings than the configuration.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
@@ -91,11 +92,11 @@ class PreferDasApp(MONAILabelApp):
         asking.read_config([*self.train_files, *(str(ROOT / "configs" / name) for name in ASKING)])
         for parser in (self.parser, asking):
             parser["bundle_root"] = config_text(ROOT)
+        self.parser["resolved_pixel_size"] = "@pixel_size"  # the weights'; images of the studies may tell none
         asking["resolved_pixel_size"] |= {"folders": ["@source_dir"], "required": False}  # studies have no datalist
         if asking.get_parsed_content("resolved_pixel_size") is None:
             source = asking.get_parsed_content("source_dir")
             raise DataError(f"{source}: tells no pixel size; give pixel_size, in nanometres, in an overlay (--config)")
-        self.parser["resolved_pixel_size"] = asking.get_parsed_content("resolved_pixel_size")
         settings = self.parser.get_parsed_content("model_settings")
         load_weights(self.parser.get_parsed_content("network_def"), latest, settings)
         self.disagreement = Disagreement(asking, self.weights, work / "candidates")
