@@ -26,7 +26,7 @@ from tests.integration.commands import NETWORK, ROOT, TINY
 WIDTH, HEIGHT = 88, 56
 RADIUS = 5
 START_SECONDS = 180
-MODEL = {**NETWORK, "crop_size": TINY["crop_size"], "pixel_size": TINY["pixel_size"], "max_points": 16}
+MODEL = {**NETWORK, "crop_size": TINY["crop_size"], "max_points": 16}
 """What only the overlay beside the weights says."""
 TOKEN = "correct-horse-battery-staple"
 
