@@ -1,7 +1,7 @@
 from .evaluation_pictures import EvaluationPictures
 from .evaluation_table import EvaluationTable
-from .judgement_pictures import JudgementPictures
 from .feedback import Feedback
+from .judgement_pictures import JudgementPictures
 from .mean_teacher import MeanTeacher
 from .preference_guard import PreferenceGuard
 from .preference_statistics import PreferenceStatistics
@@ -16,8 +16,8 @@ from .work_dir_lock import WorkDirLock
 __all__ = [
     "EvaluationPictures",
     "EvaluationTable",
-    "JudgementPictures",
     "Feedback",
+    "JudgementPictures",
     "LoadWeights",
     "MeanTeacher",
     "PreferenceGuard",

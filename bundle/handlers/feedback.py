@@ -62,7 +62,9 @@ class Feedback:
         stale: str = "refuse",
     ) -> None:
         if every < 0 or (every and not isinstance(annotator, SimulatedAnnotator)):
-            raise SettingError(f"feedback_every is {every}: 0, or a number of epochs and an annotator that can be asked")
+            raise SettingError(
+                f"feedback_every is {every}: 0, or a number of epochs and an annotator that can be asked"
+            )
         if idist.get_world_size() > 1:
             raise SettingError(f"preference learning runs in one process, not in {idist.get_world_size()}")
         if annotator.reads_labels:

@@ -12,7 +12,7 @@ pytest.importorskip("monailabel", reason="MONAI Label has an environment of its 
 import torch
 
 from bundle.data.points import Clicks
-from bundle.errors import DataError, SettingError
+from bundle.errors import SettingError
 from tests.conftest import write_domain
 from tests.integration.commands import ROOT
 from tests.label.served import write_studies
