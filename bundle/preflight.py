@@ -56,7 +56,7 @@ def check_command(debug: bool = False) -> None:
         SettingError: MONAI would take a misspelt setting, or one that it changes, without a word; here it is refused.
             Or handlers stand in an order that would lose something.
     """
-    if Path(sys.argv[0]).parts[-3:] != ("monai", "bundle", "__main__.py") or sys.argv[1:2] != ["run"]:
+    if not _is_command():
         return
     if not debug:
         sys.excepthook = show_error
@@ -72,6 +72,19 @@ def check_command(debug: bool = False) -> None:
     check_finite(settings)
     check_texts(settings)
     check_handler_order(config)
+
+
+def typed_command() -> dict[str, Any] | None:
+    """What this process was told on its ``python -m monai.bundle run`` command line.
+
+    Returns:
+        As :func:`parse_command`; None where the bundle runs otherwise, in MONAI Label or a test.
+    """
+    return parse_command(sys.argv[2:]) if _is_command() else None
+
+
+def _is_command() -> bool:
+    return Path(sys.argv[0]).parts[-3:] == ("monai", "bundle", "__main__.py") and sys.argv[1:2] == ["run"]
 
 
 def check_crop_size(crop_size: Sequence[int], stride: int) -> None:

@@ -33,10 +33,10 @@ from bundle.channels import em_of
 from bundle.config_text import config_text
 from bundle.data.domain_folder import read_datalist
 from bundle.errors import DataError, SettingError
-from bundle.handlers.weights import load_matching
+from bundle.handlers.model_overlay import overlays_of
+from bundle.handlers.weights import load_weights
 from bundle.preferences.store.judgement_store import JudgementStore
 from bundle.preflight import explain
-from bundle.state_files import read_state
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     add("--data", type=Path, required=True, help="domain folder")
     add("--split", default="training", help="of the domain (default: training)")
     add("--checkpoint", type=Path, default=ROOT / "models" / "adapted.pt", help="default: models/adapted.pt")
-    add("--config", type=Path, nargs="*", default=[], help="overlays on configs/inference.json and configs/train.json")
+    add("--config", type=Path, nargs="*", default=[], help="further overlays; the one beside the checkpoint is added")
     add("--points", default="points.json", help="points file in the domain folder (default: points.json)")
     work = ROOT / "runs" / "prefer"
     add("--store", type=Path, default=work / "preferences.sqlite", help="default: runs/prefer/preferences.sqlite")
@@ -76,10 +76,13 @@ def open_click_service(options: argparse.Namespace, store: JudgementStore) -> Cl
     if not options.checkpoint.is_file():
         raise DataError(f"{options.checkpoint}: no such checkpoint; train one first, or name another")
     config = ConfigParser()
-    config.read_config([str(ROOT / "configs" / "inference.json"), *map(str, options.config)])
+    config.read_config([str(ROOT / "configs" / "inference.json"), *map(str, overlays(options))])
     config["bundle_root"] = config_text(ROOT)
+    given = {"folders": [config_text(options.data.absolute())], "given": "@pixel_size", "required": False}
+    config["resolved_pixel_size"] = {"_target_": "bundle.data.domain_pixel_size", **given}
     network = config.get_parsed_content("network_def").to(config.get_parsed_content("device"))
-    load_matching(network, read_state(options.checkpoint), str(options.checkpoint))
+    settings = config.get_parsed_content("model_settings")
+    load_weights(network, options.checkpoint, settings)
     preprocessing = config.get_parsed_content("preprocessing")
 
     def load(path: str) -> torch.Tensor:
@@ -95,7 +98,13 @@ def open_click_service(options: argparse.Namespace, store: JudgementStore) -> Cl
         network.eval(),
         config.get_parsed_content("inferer"),
         config.get_parsed_content("threshold"),
+        settings=settings,
     )
+
+
+def overlays(options: argparse.Namespace) -> list[Path]:
+    """What goes behind a configuration: the given files, and what the network needs, which lies beside its weights."""
+    return [path.absolute() for path in (*options.config, *overlays_of(options.checkpoint))]
 
 
 def training_of(options: argparse.Namespace, click_service: ClickService, store: JudgementStore) -> Training:
@@ -108,8 +117,7 @@ def training_of(options: argparse.Namespace, click_service: ClickService, store:
         "store": options.store.absolute(),
         "candidates_dir": options.candidates.absolute(),
     }
-    overlays = [path.absolute() for path in options.config]
-    return Training(ROOT, overlays, settings, click_service.points, store, click_service.offer)
+    return Training(ROOT, overlays(options), settings, click_service.points, store, click_service.offer)
 
 
 def check_token(token: str) -> str:

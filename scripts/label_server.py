@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     add = options.add_argument
     add("--studies", type=Path, required=True, help="folder of images")
     add("--checkpoint", type=Path, default=ROOT / "models" / "adapted.pt", help="default: models/adapted.pt")
-    add("--config", type=Path, nargs="*", default=[], help="overlays on configs/inference.json and configs/train.json")
+    add("--config", type=Path, nargs="*", default=[], help="further overlays; the one beside the checkpoint is added")
     add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)")
     add("--port", type=int, default=8000, help="0 for any that is free (default: 8000)")
     add("--token", help="the password that viewers send (default: a random one)")

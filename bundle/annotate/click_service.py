@@ -6,7 +6,7 @@ import copy
 import io
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock, RLock
 from typing import Any, Literal
@@ -22,14 +22,13 @@ from bundle.data.domain_folder import DATALIST, SPLITS, check_crowding, read_dat
 from bundle.data.image_files import read_section_header, stem
 from bundle.data.points import Clicks
 from bundle.errors import DataError
-from bundle.handlers.weights import load_matching
+from bundle.handlers.weights import load_weights
 from bundle.inferers import ClickSession, PromptedSlidingWindowInferer
 from bundle.networks.promptable_segmenter import PromptableSegmenter
 from bundle.preferences.store.click_records import ImageClicks
 from bundle.preferences.store.judgement_store import JudgementStore
 from bundle.preferences.store.saved_clicks import ExportError, SavedClicks, as_pixels
 from bundle.preflight import explain
-from bundle.state_files import read_state
 from bundle.transforms.clicks import click_channels
 
 Which = Literal["start", "trained"]
@@ -52,6 +51,7 @@ class ClickService:
         inferer: how images are cut into windows.
         threshold: of the foreground probability.
         sessions: images whose features are kept at a time, for each network.
+        settings: which those of weights that are offered must be; None to compare nothing.
 
     Raises:
         DataError: the folder, the split, an image or the points file cannot be used.
@@ -68,6 +68,7 @@ class ClickService:
         inferer: PromptedSlidingWindowInferer,
         threshold: float = 0.5,
         sessions: int = 2,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder.resolve()
         self.points = inside(self.folder, self.folder / points)
@@ -88,6 +89,7 @@ class ClickService:
         )
         self._load = load
         self._networks: dict[Which, PromptableSegmenter] = {"start": network}
+        self._settings = settings
         self._inferer = inferer
         self._threshold = threshold
         self._widest = max(inferer.window)
@@ -198,9 +200,10 @@ class ClickService:
 
         Raises:
             DataError: they cannot be read, or are those of another network.
+            SettingError: they are of other settings.
         """
         network = copy.deepcopy(self._networks["start"])
-        load_matching(network, read_state(checkpoint), str(checkpoint))
+        load_weights(network, checkpoint, self._settings)
         with self._turn:
             self._networks["trained"] = network
             for key in [key for key in self._sessions if key[1] == "trained"]:

@@ -12,14 +12,12 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from bundle.errors import DataError, SettingError
-from bundle.handlers.run_settings import differences, flat
+from bundle.handlers.run_settings import differences, flat, told
 from bundle.handlers.weights import AGAIN, load_matching
 from bundle.state_files import first_spoilt, read_state, write_state
 
 STATE_FILE = "training_state.pt"
 POSITION = ("epoch", "iteration", "epoch_length")
-SHOWN = 4
-"""Largest number of differing settings that a message names."""
 
 
 class Resume:
@@ -118,10 +116,9 @@ class Resume:
             return
         found = differences(saved, self.settings)
         if found:
-            more = f"; and {len(found) - SHOWN} further differences" if len(found) > SHOWN else ""
             raise SettingError(
-                f"{self.path}: its run had {'; '.join(found[:SHOWN])}{more}. Resume with the same settings, or start "
-                "anew, best in another work_dir"
+                f"{self.path}: its run had {told(found)}. Resume with the same settings, or start anew, best in "
+                "another work_dir"
             )
 
     def _check(self, position: dict[str, int], engine: Engine) -> None:

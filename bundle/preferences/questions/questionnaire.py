@@ -109,7 +109,7 @@ class Questionnaire:
         folder = folder or self.folder
         make_folder(folder)
         files = [folder / f"{stem(path)}.npz" for path in self.images]
-        model, missing, strange = state_sha256(policy), [], []
+        model, missing, strange = state_sha256(policy.state_dict()), [], []
         for i, (file, image) in enumerate(zip(files, self.images, strict=True)):
             if not file.is_file():
                 missing.append(i)

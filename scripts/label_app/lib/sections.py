@@ -20,6 +20,7 @@ from bundle import keys as K
 from bundle.data.image_files import SUFFIXES, stem
 from bundle.data.result_files import result_path
 from bundle.errors import SettingError
+from bundle.handlers.weights import check_weights
 from bundle.transforms.outputs import write_like
 from lib.devices import devices
 
@@ -45,6 +46,16 @@ class SectionInferTask(BasicInferTask):
         )
         self.parser = config
         self._config["device"] = devices()
+        self._checked: tuple[str, int] | None = None
+
+    def _get_network(self, device: str, data: Any) -> Any:
+        """The network with the present weights, which MONAI Label itself would load whatever their settings are."""
+        path = Path(self.get_path())
+        stamp = (str(path), path.stat().st_mtime_ns)
+        if stamp != self._checked:
+            check_weights(path, self.parser.get_parsed_content("model_settings"))
+            self._checked = stamp
+        return super()._get_network(device, data)
 
     def pre_transforms(self, data: Any = None) -> Sequence[Callable[..., Any]]:
         """Those of the configuration; clicks stand in the request under their names there."""

@@ -27,7 +27,7 @@ def test_candidates_of_every_image_are_written(tmp_path) -> None:
     for file, item in zip(files, asks.dataset.data, strict=True):
         made = read_candidates(file)
         assert made.image == item[K.IMAGE]
-        assert made.model == state_sha256(POLICY)
+        assert made.model == state_sha256(POLICY.state_dict())
         np.testing.assert_array_equal(made.masks, candidates_of(truth_of(np.load(item[K.IMAGE]))))
 
 
