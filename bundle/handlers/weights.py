@@ -186,7 +186,7 @@ def load_matching(network: nn.Module, state: Any, source: str) -> None:
 
 def _check_flat(state: Any, source: str) -> None:
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ValueError(f"{source}: holds no flat state dict of tensors; name a file that a training wrote at its end")
+        raise DataError(f"{source}: holds no flat state dict of tensors; name a file that a training wrote at its end")
 
 
 def _shape(tensor: torch.Tensor) -> str:
