@@ -51,7 +51,7 @@ class Provenance:
             would take for a reference or an expression.
 
         Raises:
-            ValueError: the parent, or a list of a domain, cannot be read.
+            DataError: the parent, or a list of a domain, cannot be read.
         """
         command = typed_command()
         files = None if command is None else command.pop("config_file", None)

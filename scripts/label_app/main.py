@@ -69,9 +69,8 @@ class PreferDasApp(MONAILabelApp):
             configurations, separated by commas. That of the weights is added behind them.
 
     Raises:
-        DataError: the studies are no folder, there is no checkpoint, it is of another network than the configuration
-            describes, or nobody tells the pixel size.
-        SettingError: the checkpoint is of other settings than the configuration.
+        DataError: the studies are no folder, there is no checkpoint, it is of another network or other settings than
+            the configuration describes, or nobody tells the pixel size.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
