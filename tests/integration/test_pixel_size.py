@@ -29,7 +29,10 @@ PIXELS = {
 STAGES = {
     "stage 0": (SOURCE, {"source#targets#0#sigma": 3.8}),
     "stage 1": (ADAPT, PIXELS),
-    "stage 2": (PREFER, {"variants#6#radius": 4, "variants#11#reach": 4, "evolution#reach": 4, "region_split": "grid:32"}),
+    "stage 2": (
+        PREFER,
+        {"variants#6#radius": 4, "variants#11#reach": 4, "evolution#reach": 4, "region_split": "grid:32"},
+    ),
 }
 
 
