@@ -87,6 +87,7 @@ def test_right_settings_run(trained, in_root, tmp_path):
     assert (tmp_path / "out" / "test_0_mask.png").is_file()
 
 
+@pytest.mark.slow
 def test_the_overlay_runs_it(trained, tmp_path):
     files = str([INFER, str(trained.overlay)])
     options = ["--dataset_dir", trained.images, "--output_dir", str(tmp_path), "--checkpoint", str(trained.weights)]
