@@ -6,7 +6,7 @@ import copy
 import io
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock, RLock
 from typing import Any, Literal
@@ -17,18 +17,18 @@ from PIL import Image
 
 from bundle import keys as K
 from bundle.annotate.vote_service import Stamp, person, stamp
+from bundle.channels import logits_of
 from bundle.data.domain_folder import DATALIST, SPLITS, check_crowding, read_datalist
 from bundle.data.image_files import read_section_header, stem
 from bundle.data.points import Clicks
 from bundle.errors import DataError
-from bundle.handlers.weights import load_matching
+from bundle.handlers.weights import load_weights
 from bundle.inferers import ClickSession, PromptedSlidingWindowInferer
 from bundle.networks.promptable_segmenter import PromptableSegmenter
 from bundle.preferences.store.click_records import ImageClicks
 from bundle.preferences.store.judgement_store import JudgementStore
 from bundle.preferences.store.saved_clicks import ExportError, SavedClicks, as_pixels
 from bundle.preflight import explain
-from bundle.state_files import read_state
 from bundle.transforms.clicks import click_channels
 
 Which = Literal["start", "trained"]
@@ -51,6 +51,7 @@ class ClickService:
         inferer: how images are cut into windows.
         threshold: of the foreground probability.
         sessions: images whose features are kept at a time, for each network.
+        settings: which those of weights that are offered must be; None to compare nothing.
 
     Raises:
         DataError: the folder, the split, an image or the points file cannot be used.
@@ -67,6 +68,7 @@ class ClickService:
         inferer: PromptedSlidingWindowInferer,
         threshold: float = 0.5,
         sessions: int = 2,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder.resolve()
         self.points = inside(self.folder, self.folder / points)
@@ -87,6 +89,7 @@ class ClickService:
         )
         self._load = load
         self._networks: dict[Which, PromptableSegmenter] = {"start": network}
+        self._settings = settings
         self._inferer = inferer
         self._threshold = threshold
         self._widest = max(inferer.window)
@@ -96,7 +99,7 @@ class ClickService:
         self._turn = RLock()
         try:
             self._saved.synchronise()
-        except ExportError as error:  # votes can be given all the same
+        except ExportError as error:  # voting works without the clicks
             logger.warning("%s", error)
         self._saved.check_moved()
 
@@ -137,7 +140,7 @@ class ClickService:
         annotator: str,
         uid: str,
     ) -> int:
-        """Replace the saved clicks of an image. Whether the points file is complete stays what the file says.
+        """Replace the saved clicks of an image. The points file keeps its value of ``complete``.
 
         Args:
             number: of the image.
@@ -145,14 +148,14 @@ class ClickService:
             labels: 1 foreground, 0 background.
             version: of the clicks that these were made from.
             annotator: a person's name.
-            uid: name of this save, so that one that is sent twice is stored once.
+            uid: unique name of this save; a save that is sent twice is stored once.
 
         Returns:
             The version that it made.
 
         Raises:
             ClicksChangedError: somebody else saved since that version; nothing was written.
-            ValueError: a click lies outside of the image, two lie on one pixel, there are more or fewer labels, or a
+            DataError: a click lies outside of the image, two lie on one pixel, there are more or fewer labels, or a
                 window holds more clicks than a training would take.
         """
         self.channels(number, points, labels)
@@ -171,12 +174,12 @@ class ClickService:
             which: network.
 
         Raises:
-            ValueError: as :meth:`save`, or more clicks fall in one window than the network takes; or there is no such
+            DataError: as :meth:`save`, or more clicks fall in one window than the network takes; or there is no such
                 network yet.
         """
         drawn = self.channels(number, points, labels)
         with self._turn:
-            logits = self._open(number, which).segment(drawn)[0]
+            logits = logits_of(self._open(number, which).segment(drawn))[0]
         return png(((logits.sigmoid() > self._threshold).cpu().numpy() * 255).astype(np.uint8))
 
     def channels(self, number: int, points: Sequence[Sequence[int]], labels: Sequence[int]) -> torch.Tensor:
@@ -196,17 +199,17 @@ class ClickService:
         """Answer as the network ``trained`` from now on with these weights.
 
         Raises:
-            ValueError: they cannot be read, or are those of another network.
+            DataError: they cannot be read, or are those of another network or of other settings.
         """
         network = copy.deepcopy(self._networks["start"])
-        load_matching(network, read_state(checkpoint), str(checkpoint))
+        load_weights(network, checkpoint, self._settings)
         with self._turn:
             self._networks["trained"] = network
             for key in [key for key in self._sessions if key[1] == "trained"]:
                 del self._sessions[key]
 
     def _read(self, number: int) -> torch.Tensor:
-        """An image, if its file is still such as it was at the start; links and files change while a server runs."""
+        """Read an image, if its file is still the one of the start: links and files may change while a server runs."""
         path, size = self._path(number), self.sizes[number]
         try:
             with self._reading:

@@ -1,4 +1,4 @@
-"""What the bodies of the page's requests may hold."""
+"""Bodies of the page's requests, with the ranges of their fields."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Clicks(BaseModel):
 
 
 class SavedClicks(Clicks):
-    """Clicks in place of those of a version; the same ``uid`` sent again is stored once."""
+    """Clicks that replace those of a version; the same ``uid`` sent again is stored once."""
 
     uid: Uid
     annotator: Name
@@ -33,7 +33,7 @@ class SavedClicks(Clicks):
 
 
 class Prompt(Clicks):
-    """Clicks, and the network that shall segment with them."""
+    """Clicks, and the network that segments with them."""
 
     network: Which = "start"
 
@@ -46,17 +46,17 @@ class Start(BaseModel):
 
 
 class Nothing(BaseModel):
-    """A request that says all by its address."""
+    """A request without a body."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Answer(BaseModel):
-    """An answer to a question; the same ``uid`` sent again is stored once."""
+class Vote(BaseModel):
+    """A judgement of a question; the same ``uid`` sent again is stored once."""
 
     model_config = ConfigDict(extra="forbid")
     uid: Uid
     annotator: Name
     question: Identity
-    answer: Annotated[int, Field(ge=0, lt=64, strict=True)] | Literal["tie", "skip", "undo"]
+    chosen: Annotated[int, Field(ge=0, lt=64, strict=True)] | Literal["tie", "skip", "undo"]
     seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import nn
 
+from bundle.errors import SettingError
+
 FOREGROUND, BACKGROUND, PADDING = 1, 0, -1
 
 
@@ -58,12 +60,13 @@ class PromptEncoder(nn.Module):
     def __init__(self, embed_dim: int, position_scale: float = 64.0) -> None:
         super().__init__()
         if embed_dim % 2:
-            raise ValueError(f"embed_dim must be even, got {embed_dim}")
+            raise SettingError(f"embed_dim must be even, got {embed_dim}")
         self.embed_dim = embed_dim
         self.position_scale = position_scale
         self.register_buffer("frequencies", torch.randn(2, embed_dim // 2))
         self.label_embeddings = nn.Embedding(2, embed_dim)
         self.dense_embeddings = nn.Embedding(2, embed_dim)
+        # Small beside the position code, whose entries are in [-1, 1].
         nn.init.normal_(self.label_embeddings.weight, std=0.02)
         nn.init.normal_(self.dense_embeddings.weight, std=0.02)
 
@@ -76,6 +79,7 @@ class PromptEncoder(nn.Module):
         Returns:
             (..., embed_dim) in [-1, 1].
         """
+        # sin and cos of random projections: their inner product depends on the distance of two positions alone.
         phase = 2 * math.pi * (coords / self.position_scale).to(self.frequencies.dtype) @ self.frequencies
         return torch.cat((phase.sin(), phase.cos()), dim=-1)
 
@@ -86,11 +90,12 @@ class PromptEncoder(nn.Module):
         cells = torch.stack(
             (x.unsqueeze(1).expand(height, width), y.unsqueeze(0).expand(height, width)), dim=-1
         ).reshape(-1, 2)
-        return (cells + 0.5) * stride
+        return (cells + 0.5) * stride  # pixel centres of a click are at whole numbers plus 0.5
 
     def forward(self, coords: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Tokens (B,N,embed_dim) of points (B,N,2) with labels (B,N); what padding gets does not matter."""
-        return self.encode_positions(coords) + self.label_embeddings(labels.clamp(min=0))
+        embedded: torch.Tensor = self.label_embeddings(labels.clamp(min=0))
+        return self.encode_positions(coords) + embedded
 
     def dense(self, coords: torch.Tensor, labels: torch.Tensor, grid: torch.Tensor, stride: int) -> torch.Tensor:
         """Clicks drawn on the image embedding (ours; SAM calls its like dense prompts).
@@ -109,4 +114,5 @@ class PromptEncoder(nn.Module):
         """
         squared = (grid[None, :, None, :] - coords[:, None, :, :]).square().sum(dim=-1)
         weight = torch.exp(-squared / (2.0 * stride * stride)) * (labels >= 0).unsqueeze(1)
-        return weight.to(self.dense_embeddings.weight.dtype) @ self.dense_embeddings(labels.clamp(min=0))
+        embedded: torch.Tensor = self.dense_embeddings(labels.clamp(min=0))
+        return weight.to(self.dense_embeddings.weight.dtype) @ embedded

@@ -8,6 +8,8 @@ from scipy import ndimage
 from torch import nn
 from torch.nn import functional as F
 
+from bundle.errors import SettingError
+
 IN_PLANE = np.zeros((3, 3, 3), dtype=int)
 IN_PLANE[1] = 1
 
@@ -60,7 +62,7 @@ class ExemplarBank(nn.Module):
         recall: share of the clicked instances above the threshold, in (0, 1]; 1 rejects fewest.
 
     Raises:
-        ValueError: when ``recall`` is out of range.
+        SettingError: when ``recall`` is out of range.
     """
 
     exemplars: torch.Tensor
@@ -71,7 +73,7 @@ class ExemplarBank(nn.Module):
     def __init__(self, size: int = 256, neighbours: int = 5, recall: float = 0.8) -> None:
         super().__init__()
         if not 0 < recall <= 1:
-            raise ValueError(f"recall must be in (0, 1], got {recall}")
+            raise SettingError(f"recall must be in (0, 1], got {recall}")
         self.size = size
         self.neighbours = neighbours
         self.recall = recall
@@ -114,10 +116,10 @@ class ExemplarBank(nn.Module):
             image_of[labels.reshape(-1)] = images.repeat_interleave(labels[0].numel())
             clicked = torch.zeros_like(doubtful)
             clicked[labels[clicks[:, 0]]] = True
-            clicked, image_of = clicked[1:], image_of[1:]
+            clicked, image_of = clicked[1:], image_of[1:]  # without the background, number 0
             score = self._score(described, image_of)
             self._remember(described, image_of, clicked, score)
-            if len(self.scores) >= 4 * self.neighbours:
+            if len(self.scores) >= 4 * self.neighbours:  # enough scores for a quantile
                 doubtful[1:] = ~clicked & (score < self.scores.quantile(1 - self.recall))
         return doubtful[labels].unsqueeze(1)
 
@@ -125,10 +127,12 @@ class ExemplarBank(nn.Module):
         """Mean similarity (n,) to the nearest exemplars of other images; NaN where there are too few."""
         if len(self.exemplars) < self.neighbours:
             return torch.full_like(described[:, 0], float("nan"))
+        # Without the mean that all instances share, cosines spread over [-1, 1].
         centre, spread = self.others.mean(dim=0), self.others.std(dim=0) + 1e-6
         a = F.normalize((described - centre) / spread, dim=1)
         b = F.normalize((self.exemplars - centre) / spread, dim=1)
         similarity = a @ b.T
+        # Instances of one image resemble each other whatever they are.
         similarity[image_of[:, None] == self.exemplar_images[None]] = float("nan")
         usable = similarity.isfinite().sum(dim=1) >= self.neighbours
         nearest = similarity.nan_to_num(nan=-1.0).topk(self.neighbours, dim=1).values.mean(dim=1)
@@ -139,7 +143,7 @@ class ExemplarBank(nn.Module):
     ) -> None:
         self.exemplars = _latest(self.exemplars, described[clicked], self.size)
         self.exemplar_images = _latest(self.exemplar_images, image_of[clicked], self.size)
-        self.others = _latest(self.others, described, 4 * self.size)
+        self.others = _latest(self.others, described, 4 * self.size)  # most instances are not clicked
         self.scores = _latest(self.scores, score[clicked & score.isfinite()], self.size)
 
 

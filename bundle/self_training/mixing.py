@@ -30,6 +30,7 @@ class RandMix:
         """
         b, _, h, w = mask.shape
         u = torch.rand(5, b, 1, 1, 1, device=mask.device)
+        # The root of an area is the side of its square, relative to the sides of the image.
         share = (self.area[0] + (self.area[1] - self.area[0]) * u[0]).sqrt()
         x = torch.arange(h, device=mask.device).view(1, 1, h, 1)
         y = torch.arange(w, device=mask.device).view(1, 1, 1, w)

@@ -84,7 +84,7 @@ def _distance_to_other(free: NDArray[np.bool_], pixel_size: float) -> Field:
     """Distance in nm to the next pixel that is not free. Beyond the image it goes on as at the edge."""
     if free.all():
         return np.full(free.shape, FAR, np.float32)
-    return (distance_transform_edt(free) * pixel_size).astype(np.float32)
+    return np.asarray(distance_transform_edt(free) * pixel_size, np.float32)
 
 
 def _frame(scene: Scene, style: CellStyle) -> tuple[Field, Field, Field]:

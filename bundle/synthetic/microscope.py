@@ -40,7 +40,7 @@ def expose(scene: Scene, cells: Cells, style: MicroscopeStyle) -> NDArray[np.uin
         picture = picture + style.stripes * _stripes(scene, style)
     picture = picture + style.noise * rng.standard_normal(scene.shape, dtype=np.float32)
     picture = picture + style.grain * scene.noise(style.grain_length)
-    return np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8)
+    return np.asarray(np.rint(255 * np.clip(picture, 0, 1)), np.uint8)
 
 
 def _dirt(scene: Scene, style: MicroscopeStyle) -> None:
@@ -97,4 +97,4 @@ def _stripes(scene: Scene, style: MicroscopeStyle) -> NDArray[np.float32]:
     profile += 0.7 * gaussian_filter1d(scene.rng.standard_normal(len(profile)), 6.0) * 6**0.5
     fading = np.clip(1 + 0.5 * scene.noise(0.3 * min(scene.shape) * scene.pixel_size), 0, 2)
     scene.note("stripes", np.ones(1))
-    return (np.interp(across, np.arange(len(profile)), profile) * fading).astype(np.float32)
+    return np.asarray(np.interp(across, np.arange(len(profile)), profile) * fading, np.float32)

@@ -158,7 +158,7 @@ def _radii(points: Points, radius: float, rng: np.random.Generator) -> Points:
     at = np.linspace(-1, 1, len(points))
     taper = np.sqrt(1 - rng.choice((0.0, 0.3, 0.6)) * at**2) if len(points) > 2 else np.ones(len(points))
     waves = rng.uniform(0, 0.15) * np.sin(at * rng.uniform(2, 8) + rng.uniform(0, 2 * np.pi))
-    return radius * taper * (1 + waves) / (1 + np.abs(waves).max(initial=0))
+    return np.asarray(radius * taper * (1 + waves) / (1 + np.abs(waves).max(initial=0)))
 
 
 def _join(bodies: list[Body | None]) -> Body | None:
@@ -229,12 +229,13 @@ def _cristae(scene: Scene, body: Body, radius: float, style: MitochondrionStyle,
     )
     inner = np.clip((body.depth - style.wall_gap - style.wall_width) / 15.0, 0, 1)
     smear = np.minimum(scene.slant[body.window], 0.6 * period)
-    return (scene.line(distance, style.cristae_width, smear) * present * inner).astype(np.float32)
+    return np.asarray(scene.line(distance, style.cristae_width, smear) * present * inner, np.float32)
 
 
 def _share(scene: Scene, share: float, shape: tuple[int, ...], radius: float) -> Field:
     """Soft patches that cover about a share of a window."""
-    return np.clip(0.5 + 2.0 * (share - 0.5) + 0.7 * scene.noise(0.5 * radius, shape), 0, 1)
+    patches = 0.5 + 2.0 * (share - 0.5) + 0.7 * scene.noise(0.5 * radius, shape)
+    return np.asarray(np.clip(patches, 0, 1), np.float32)
 
 
 def _number(scene: Scene) -> None:

@@ -66,14 +66,15 @@ class Scene:
         transfer = np.exp(-2 * (np.pi * sigma) ** 2 * (rows**2 + columns**2)).astype(np.float32)
         field = irfft2(spectrum * transfer, size)[: shape[0], : shape[1]]
         white = float(np.sqrt(np.mean(np.square(transfer))))
-        return (field * (min(1.0, length / seen) / white)).astype(np.float32)
+        return np.asarray(field * (min(1.0, length / seen) / white), np.float32)
 
     def patches(self, share: float, length: float, softness: float = 0.3) -> Field:
         """Draw soft-edged patches, 0 outside and 1 inside, that cover about ``share`` of the image."""
         if share <= 0:
             return np.zeros(self.shape, np.float32)
         field = self.noise(length)
-        return np.clip((field - np.quantile(field, 1 - min(share, 1.0))) / softness + 0.5, 0, 1)
+        lowest = np.quantile(field, 1 - min(share, 1.0))
+        return np.asarray(np.clip((field - lowest) / softness + 0.5, 0, 1), np.float32)
 
     def count(self, density: float) -> int:
         """Draw a number of objects from their mean number for 100 square micrometres."""

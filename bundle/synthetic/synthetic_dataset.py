@@ -51,7 +51,7 @@ class SyntheticDataset(Dataset):
         number: int = 200,
         shape: Sequence[int] = (192, 224),
         seed: int = 0,
-        transform: Callable | None = None,
+        transform: Callable[..., Any] | None = None,
     ) -> None:
         height, width = check_size(shape, pixel_size)
         for name, value, least in (("number", number, 1), ("seed", seed, 0)):

@@ -11,7 +11,7 @@ from bundle.data import load_domain, summarize_items
 from bundle.data.image_files import read_image
 from bundle.errors import DataError
 from bundle.synthetic import SyntheticDataset
-from bundle.transforms import LoadSectiond
+from bundle.transforms import LoadGrayImaged
 
 SHAPE = (48, 64)
 
@@ -87,14 +87,14 @@ def test_several_processes_may_ask_at_once(tmp_path):
 
 
 def test_workers_of_a_loader_render_for_themselves(tmp_path):
-    data = make(tmp_path, transform=LoadSectiond(keys=["image", "label"], reader="ITKReader"))
+    data = make(tmp_path, transform=LoadGrayImaged(keys=["image", "label"], reader="ITKReader"))
     batches = list(DataLoader(data, batch_size=2, num_workers=2))
     assert [tuple(batch["image"].shape) for batch in batches] == [(2, 64, 48)] * 2
     assert len(contents(tmp_path)) == 8
 
 
 def test_it_stands_as_the_data_of_a_cache(tmp_path):
-    cached = CacheDataset(make(tmp_path), LoadSectiond(keys="image", reader="ITKReader"), progress=False)
+    cached = CacheDataset(make(tmp_path), LoadGrayImaged(keys="image", reader="ITKReader"), progress=False)
     assert len(cached) == 4
     assert tuple(cached[3]["image"].shape) == (64, 48)
 

@@ -1,4 +1,4 @@
-"""Which regions to ask about first, and how many of them."""
+"""Priorities of questions: which regions are asked about first, and how many."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bundle.errors import SettingError
 from bundle.preferences.candidates.comparison import disputed
 
 STRATEGIES = ("random", "disagreement", "uncertainty")
@@ -21,7 +22,7 @@ def priorities(
     key: str = "",
     min_disputed: int = 4,
 ) -> dict[int, float]:
-    """Say how urgent it is to ask about the regions of an image (ours).
+    """Compute the priority of the regions of an image (ours).
 
     A pixel is disputed where the candidates do not all agree. A region's priority is, with ``random``, a number drawn
     from [0,1); with ``disagreement``, the sum of ``4 q (1 - q)`` over its pixels, q the share of the candidates that
@@ -41,12 +42,14 @@ def priorities(
         For the number of each region with enough disputed pixels its priority, the higher the sooner it is asked.
 
     Raises:
-        ValueError: the strategy is unknown, or ``min_disputed`` is less than 1.
+        SettingError: the strategy is unknown, or ``min_disputed`` is less than 1.
     """
     if strategy not in STRATEGIES:
-        raise ValueError(f"strategy is {strategy!r}: expected {', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}")
+        raise SettingError(f"strategy is {strategy!r}: expected {', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}")
     if min_disputed < 1:
-        raise ValueError(f"min_disputed is {min_disputed}: expected at least 1, for there is no choice without dispute")
+        raise SettingError(
+            f"min_disputed is {min_disputed}: expected at least 1, for there is no choice without dispute"
+        )
     asked = disputed(candidates) & (region_map >= 0)
     region_of = region_map[asked]
     counts = np.bincount(region_of)
@@ -71,10 +74,10 @@ def choose_by_budget(priorities: Sequence[float], budget: float) -> list[int]:
         Indices of ``ceil(budget * n)`` questions, the most urgent first, the earlier of two equally urgent ones first.
 
     Raises:
-        ValueError: when ``budget`` is out of range.
+        SettingError: when ``budget`` is out of range.
     """
     if not 0 < budget <= 1:
-        raise ValueError(f"budget is {budget}: expected a share of the questions in (0, 1], such as 0.15")
+        raise SettingError(f"budget is {budget}: expected a share of the questions in (0, 1], such as 0.15")
     # The product of 0.1 and 30 is slightly more than 3, which must not become 4.
     count = math.ceil(budget * len(priorities) * (1 - 1e-12))
     return sorted(range(len(priorities)), key=lambda i: -priorities[i])[:count]
@@ -83,5 +86,5 @@ def choose_by_budget(priorities: Sequence[float], budget: float) -> list[int]:
 def _entropy(probability: np.ndarray) -> np.ndarray:
     """Entropy in bits, 0 at 0 and 1."""
     p = np.asarray(probability, dtype=np.float64)
-    safe = np.clip(p, 1e-12, 1 - 1e-12)
+    safe = np.clip(p, 1e-12, 1 - 1e-12)  # log2(0) is infinite, but 0 * log2(0) counts as 0
     return -p * np.log2(safe) - (1 - p) * np.log2(1 - safe)
