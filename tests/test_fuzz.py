@@ -91,13 +91,18 @@ class Error(Planted):
 
 
 class SeveralLines(Planted):
+    """Of the operating system; our own errors make one line of it."""
+
     def fault(self, given):
-        return refusal(lambda: refuse("number.txt\nis none"), "number.txt")
+        def fail():
+            raise OSError("number.txt\nis none")
+
+        return refusal(fail, "number.txt")
 
 
 class Unnamed(Planted):
     def fault(self, given):
-        return refusal(lambda: int("x"), "number.txt")
+        return refusal(lambda: refuse("'x' is no number"), "number.txt")
 
 
 FAULTS = {
@@ -149,7 +154,7 @@ def test_a_planted_fault_is_found_and_the_rest_goes_on(outcomes, fault):
 def test_findings_of_one_cause_are_one_line(outcomes):
     all_, _ = outcomes
     (one,) = [outcome for outcome in all_ if outcome.is_finding and outcome.target == "Unnamed"]
-    other = one._replace(text=one.text.replace("with base 10: 'x'", "with base 10: 'other'"), number=7)
+    other = one._replace(text=one.text.replace("'x' is no number", "'other' is no number"), number=7)
     assert other.text != one.text and sign_of(one) == sign_of(other)
 
 
