@@ -12,11 +12,11 @@ from bundle.networks.promptable_segmenter import PromptableSegmenter
 
 
 class InteractiveSegmenter(nn.Module):
-    """Normalised image and clicks of any size in, probability and density out; axes are (y, x).
+    """Image and clicks of any size in, probability and density out; axes are (y, x).
 
-    Does what :class:`bundle.inferers.PromptedSlidingWindowInferer` does, which cannot be scripted: overlapping windows
-    blended with Gaussian weights, images smaller than a window padded with 0. The axes are turned to this bundle's
-    (x, y) and back.
+    Brings images to mean 0 and variance 1, and does what :class:`bundle.inferers.PromptedSlidingWindowInferer` does,
+    which cannot be scripted: overlapping windows blended with Gaussian weights, images smaller than a window padded
+    with 0. The axes are turned to this bundle's (x, y) and back.
 
     Args:
         network: scripted with this module.
@@ -42,7 +42,7 @@ class InteractiveSegmenter(nn.Module):
         """Segment images.
 
         Args:
-            image: (B,1,Y,X) float32, normalised.
+            image: (B,1,Y,X) float32, clipped to its percentiles, on any linear scale.
             clicks: (B,2,Y,X), channel 0 foreground and channel 1 background, each click one pixel of value 1; None for
                 none.
 
@@ -54,7 +54,7 @@ class InteractiveSegmenter(nn.Module):
         """
         if clicks is None:
             clicks = torch.zeros_like(image).repeat(1, 2, 1, 1)
-        inputs = torch.cat((image, clicks.to(image.dtype)), dim=1).transpose(2, 3)
+        inputs = torch.cat((standardize(image), clicks.to(image.dtype)), dim=1).transpose(2, 3)
         total = torch.zeros_like(inputs[:, :2])
         for k in range(self.rotations):
             total = total + torch.rot90(self.slide(torch.rot90(inputs, k, [2, 3])), -k, [2, 3])
@@ -84,7 +84,7 @@ class InteractiveSegmenter(nn.Module):
 
 
 class AutomaticSegmenter(nn.Module):
-    """Normalised images (B,1,Y,X) of any size in, probability of the foreground (B,1,Y,X) in [0,1] out.
+    """Images (B,1,Y,X) of any size in, probability of the foreground (B,1,Y,X) in [0,1] out.
 
     Args:
         segmenter: run without clicks.
@@ -97,6 +97,12 @@ class AutomaticSegmenter(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Segment images."""
         return self.segmenter(image)[0]
+
+
+def standardize(image: torch.Tensor) -> torch.Tensor:
+    """Bring each image (B,1,Y,X) to mean 0 and variance 1, as MONAI's ``NormalizeIntensity``; an even one to 0."""
+    deviation = image.std(dim=(2, 3), correction=0, keepdim=True)
+    return (image - image.mean(dim=(2, 3), keepdim=True)) / torch.where(deviation == 0, 1.0, deviation)
 
 
 def window_starts(length: int, window: int, step: int) -> list[int]:

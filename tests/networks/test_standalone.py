@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from monai.transforms import NormalizeIntensity
 
 from bundle.inferers import PromptedSlidingWindowInferer
-from bundle.networks.standalone import AutomaticSegmenter, InteractiveSegmenter, window_starts
+from bundle.networks.standalone import AutomaticSegmenter, InteractiveSegmenter, standardize, window_starts
 from tests.networks.tiny import tiny_segmenter
 
 WINDOW = (32, 24)
@@ -15,19 +16,22 @@ SIZES = [(32, 24), (20, 50), (61, 45), (75, 20)]
 def inputs_of(width, height, clicks):
     """An image (2,1,X,Y) and clicks (2,2,X,Y), the same number of them in both images."""
     torch.manual_seed(width * height)
-    image, drawn = torch.randn(2, 1, width, height), torch.zeros(2, 2, width, height)
+    image, drawn = 90 * torch.rand(2, 1, width, height) + 40, torch.zeros(2, 2, width, height)
     for i in range(clicks):
         drawn[0, i % 2, 3 + 4 * i, height - 5 - i] = drawn[1, 0, width - 4 - i, 2 + 3 * i] = 1
     return image, drawn
 
 
 def segmenters(rotations=1):
-    """Our inference as a function of (B,3,X,Y), and the scripted module."""
+    """Our inference as a function of images and clicks (B,C,X,Y), and the scripted module."""
     network = tiny_segmenter()
     inferer = PromptedSlidingWindowInferer(WINDOW, 0.5, 1, rotations, network.max_points)
-    return (lambda inputs: inferer(inputs, network)), torch.jit.script(
-        InteractiveSegmenter(network, WINDOW, 0.5, rotations)
-    )
+
+    def ours(image, clicks):
+        normalized = torch.stack([torch.as_tensor(NormalizeIntensity()(one)) for one in image])
+        return inferer(torch.cat((normalized, clicks), dim=1), network)
+
+    return ours, torch.jit.script(InteractiveSegmenter(network, WINDOW, 0.5, rotations))
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -36,7 +40,7 @@ def segmenters(rotations=1):
 def test_answers_as_inference_does(size, clicks):
     ours, scripted = segmenters()
     image, drawn = inputs_of(*size, clicks)
-    expected = ours(torch.cat((image, drawn), dim=1))
+    expected = ours(image, drawn)
     probability, density = scripted(image.mT.contiguous(), drawn.mT.contiguous())
     torch.testing.assert_close(probability.mT, expected[:, :1].sigmoid(), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(density.mT, expected[:, 1:].clamp(0, 1), rtol=1e-4, atol=1e-5)
@@ -46,7 +50,7 @@ def test_answers_as_inference_does(size, clicks):
 def test_rotations_are_averaged_as_inference_does():
     ours, scripted = segmenters(rotations=4)
     image, drawn = inputs_of(40, 30, 4)
-    expected = ours(torch.cat((image, drawn), dim=1))
+    expected = ours(image, drawn)
     torch.testing.assert_close(scripted(image.mT, drawn.mT)[0].mT, expected[:, :1].sigmoid(), rtol=1e-4, atol=1e-5)
 
 
@@ -65,6 +69,10 @@ def test_automatic_is_interactive_without_clicks():
     interactive = InteractiveSegmenter(tiny_segmenter(), WINDOW)
     automatic = torch.jit.script(AutomaticSegmenter(interactive))
     torch.testing.assert_close(automatic(image), interactive(image)[0])
+
+
+def test_an_even_image_is_zero():
+    assert torch.equal(standardize(torch.full((1, 1, 8, 8), 7.0)), torch.zeros(1, 1, 8, 8))
 
 
 def test_more_clicks_than_a_window_takes_are_an_error():
