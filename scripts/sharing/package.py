@@ -15,8 +15,10 @@ from bioimageio.spec.model import v0_5 as spec
 from loguru import logger
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import ValidationError
 
 from bundle.atomic import make_folder, replacing
+from bundle.errors import DataError
 from scripts.sharing.documentation import PAPERS, describe, write_documentation
 from scripts.sharing.example import cover_picture, example_image
 from scripts.sharing.standalone_model import StandaloneModel
@@ -61,12 +63,19 @@ def write_package(model: StandaloneModel, card: Card, interactive: bool, path: P
         path: zip file to write; its folder is made.
 
     Raises:
-        ValueError: the description is invalid, such as by a licence that SPDX does not know.
+        DataError: the description is invalid, such as by a licence that SPDX does not know.
         StorageError: it cannot be written.
     """
     make_folder(path.parent)
     with TemporaryDirectory() as folder:
-        description = _describe(model, card, interactive, Path(folder))
+        try:
+            description = _describe(model, card, interactive, Path(folder))
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = first["loc"][0] if first["loc"] else error.title
+            raise DataError(
+                f"{field} is {str(first['input'])[:80]!r}, which BioImage.IO does not take: {first['msg'][:160]}"
+            ) from error
         with replacing(path, suffix=".zip") as partial:
             partial.unlink()
             save_bioimageio_package(description, output_path=partial)

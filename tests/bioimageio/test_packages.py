@@ -43,12 +43,12 @@ def image():
 
 @pytest.fixture(scope="module")
 def ours(weights, image, tmp_path_factory):
-    """The masks (Y,X) bool of ``monai.bundle run`` by kind."""
+    """The masks (Y,X) bool of ``monai.bundle run`` by kind. Packages keep small components, which some clicks make."""
     checkpoint, overlay = weights
     folder = tmp_path_factory.mktemp("inference")
     Image.fromarray(image).save(folder / "image.png")
     masks = {}
-    for kind, clicks in (("automatic", []), ("interactive", CLICKS)):
+    for kind, clicks, min_size in (("automatic", [], 15), ("interactive", CLICKS, 0)):
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(ROOT)
             monai.bundle.run(
@@ -58,6 +58,7 @@ def ours(weights, image, tmp_path_factory):
                 dataset_dir=str(folder / "image.png"),
                 output_dir=str(folder / kind),
                 foreground=clicks,
+                min_size=min_size,
             )
         masks[kind] = np.asarray(Image.open(folder / kind / "image_mask.png")) > 0
     return masks
@@ -146,12 +147,21 @@ def test_description_says_what_the_options_say(packages):
         assert len(description.covers) == 1
 
 
-def test_a_licence_that_spdx_does_not_know_is_one_line(weights, tmp_path, capsys):
+@pytest.mark.parametrize(
+    "option, words",
+    [
+        ("--license", "license is 'do as you like', which BioImage.IO does not take"),
+        ("--author", "name is 'do as/or as you like'"),
+        ("--name", "name is '"),
+    ],
+)
+def test_what_the_format_does_not_take_is_one_line(weights, tmp_path, capsys, option, words):
     checkpoint, overlay = weights
     command = ["--checkpoint", str(checkpoint), "--config", str(overlay), "--output", str(tmp_path)]
-    assert main([*command, "--license", "do as you like"]) == 2
+    value = "do as you like" if option == "--license" else "do as/or as you like"
+    assert main([*command, option, value]) == 2
     error = capsys.readouterr().err
-    assert "do as you like" in error
+    assert words in error
     assert len(error.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
