@@ -16,6 +16,8 @@ from scripts.sharing.standalone_model import load_model
 
 ROOT = Path(__file__).resolve().parents[1]
 
+AUTHOR = "The contributors of the Prefer-DAS bundle"
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -28,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     add("--config", type=Path, nargs="*", default=[], help="overlays on configs/inference.json")
     add("--pixel-size", type=float, help="of the images that the model is made for, in nanometres")
     add("--name", default="Prefer-DAS mitochondria", help="of the model (default: %(default)s)")
-    add("--author", action="append", help="who made the weights; may be repeated (default: see CITATION.cff)")
+    add("--author", action="append", help=f"who made the weights; may be repeated (default: {AUTHOR})")
     add("--license", help="SPDX identifier of the weights' licence, such as CC-BY-4.0 (default: not stated)")
     return options
 
@@ -60,7 +62,7 @@ def export(options: argparse.Namespace) -> list[Path]:
         card = Card(
             name=f"{options.name} ({kind})",
             version=metadata["version"],
-            authors=options.author or [metadata["authors"]],
+            authors=options.author or [AUTHOR],
             license=options.license,
             pixel_size=options.pixel_size,
         )

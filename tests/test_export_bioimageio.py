@@ -141,6 +141,10 @@ def test_what_cannot_be_exported_is_one_line(weights, tmp_path, capsys, change, 
     assert not (tmp_path / "out").exists()
 
 
+def test_the_author_is_that_of_the_citation():
+    assert f'name: "{export_bioimageio.AUTHOR}"' in (ROOT / "CITATION.cff").read_text()
+
+
 def test_without_bioimageio_one_line_says_how_to_get_it(weights, tmp_path):
     hidden = (
         "import sys; sys.modules['bioimageio'] = None; from scripts.export_bioimageio import main; sys.exit(main())"
