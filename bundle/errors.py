@@ -8,8 +8,11 @@ LONGEST = 1000
 """Characters of a message."""
 
 
-class DataError(ValueError):
-    """A file, folder or number given by the user is missing, malformed or contradictory; the message names it.
+class MendableError(ValueError):
+    """What a person can mend: the one kind of error that is told in one line, without a traceback.
+
+    Raise a :class:`DataError` or a :class:`SettingError`. A ``ValueError`` of any other class, such as those of numpy
+    and torch, may be a fault of the program, and is shown with its traceback.
 
     Messages quote what files hold. So that each stays one line that any terminal, log and page can show, line breaks,
     control codes and other letters that cannot be printed are written as escapes, and a long message lacks its middle.
@@ -25,6 +28,14 @@ class DataError(ValueError):
         super().__init__(text)
 
 
+class DataError(MendableError):
+    """A file, a folder or what one holds is missing, malformed or contradictory; the message names it."""
+
+
+class SettingError(MendableError):
+    """A setting cannot be: an id of a configuration, an option of a command line, an argument that comes from one."""
+
+
 class StorageError(DataError):
     """Nothing could be written: the disk is full, read-only or over quota."""
 
@@ -34,8 +45,11 @@ def is_full(error: OSError) -> bool:
     return error.errno in FULL
 
 
-class DivergedError(ValueError):
-    """A training whose losses, gradients or weights are no longer finite; the message says where and at which rate."""
+class DivergedError(MendableError):
+    """A training whose losses, gradients or weights are no longer finite; the message says where and at which rate.
+
+    A lower learning rate mends it, so it is told in one line.
+    """
 
 
 def escape(letter: str) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+from bundle.errors import SettingError
+
 LOGGERS = ("StatsHandler", "TensorBoardStatsHandler", "MLFlowHandler")
 """MONAI's handlers that write down what others have left in ``engine.state.metrics``."""
 
@@ -23,7 +25,7 @@ def check_handler_order(config: Mapping[str, Any]) -> None:
         config: the merged files of a command; every list ``handlers`` in it is looked at.
 
     Raises:
-        ValueError: names the list and the two handlers.
+        SettingError: names the list and the two handlers.
     """
     parser = ConfigParser(copy.deepcopy(dict(config)))
     parser.resolve_macro_and_relative_ids()
@@ -33,7 +35,7 @@ def check_handler_order(config: Mapping[str, Any]) -> None:
         for place, target in enumerate(targets):
             for other in getattr(locate(target) if "." in target else None, "ahead_of", ()):
                 if other in classes[:place]:
-                    raise ValueError(f"{name}: {classes[place]} stands behind {other}; put it before")
+                    raise SettingError(f"{name}: {classes[place]} stands behind {other}; put it before")
 
 
 def _lists(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, list[Any]]]:

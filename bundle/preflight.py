@@ -16,11 +16,14 @@ from types import TracebackType
 from typing import Any
 
 import fire
+import monai.bundle
+import monai.utils.module
 from fire.decorators import SetParseFn
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 
 from bundle.config_text import config_text
+from bundle.errors import MendableError, SettingError
 from bundle.handler_order import check_handler_order
 
 WORKFLOW_OPTIONS = ("workflow_name", "workflow_type", "properties_path")
@@ -29,6 +32,9 @@ TRACKING_OPTIONS = ("output_dir", "tracking_uri", "experiment_name", "run_name",
 
 WRAPPERS = ("Failed to instantiate component", "Failed to evaluate", "applying transform")
 """First words of errors by which MONAI wraps the error that matters."""
+
+EXPRESSION = "<string>"
+"""File name of the code of a configuration's expressions."""
 
 TEXT_FLAGS = ("debug", "resume")
 """``fire`` passes ``true`` as a string. Allowed here because these flags are only tested for truthiness."""
@@ -47,10 +53,10 @@ def check_command(debug: bool = False) -> None:
         debug: show errors with their traceback.
 
     Raises:
-        ValueError: MONAI would take a misspelt setting, or one that it changes, without a word; here it is refused. Or
-            handlers stand in an order that would lose something.
+        SettingError: MONAI would take a misspelt setting, or one that it changes, without a word; here it is refused.
+            Or handlers stand in an order that would lose something.
     """
-    if Path(sys.argv[0]).parts[-3:] != ("monai", "bundle", "__main__.py") or sys.argv[1:2] != ["run"]:
+    if not _is_command():
         return
     if not debug:
         sys.excepthook = show_error
@@ -68,6 +74,19 @@ def check_command(debug: bool = False) -> None:
     check_handler_order(config)
 
 
+def typed_command() -> dict[str, Any] | None:
+    """What this process was told on its ``python -m monai.bundle run`` command line.
+
+    Returns:
+        As :func:`parse_command`; None where the bundle runs otherwise, in MONAI Label or a test.
+    """
+    return parse_command(sys.argv[2:]) if _is_command() else None
+
+
+def _is_command() -> bool:
+    return Path(sys.argv[0]).parts[-3:] == ("monai", "bundle", "__main__.py") and sys.argv[1:2] == ["run"]
+
+
 def check_crop_size(crop_size: Sequence[int], stride: int) -> None:
     """Refuse crops that the network cannot take.
 
@@ -76,12 +95,12 @@ def check_crop_size(crop_size: Sequence[int], stride: int) -> None:
         stride: of the network's image encoder.
 
     Raises:
-        ValueError: not two positive multiples of the stride.
+        SettingError: not two positive multiples of the stride.
     """
     pair = isinstance(crop_size, Sequence) and len(crop_size) == 2
     if not pair or any(not isinstance(n, int) or n < 1 or n % stride for n in crop_size):
         example = [32 * stride, 32 * stride]
-        raise ValueError(f"crop_size is {crop_size}, expected two multiples of {stride} such as {example}")
+        raise SettingError(f"crop_size is {crop_size}, expected two multiples of {stride} such as {example}")
 
 
 def check_finite(settings: Mapping[str, Any]) -> None:
@@ -91,11 +110,11 @@ def check_finite(settings: Mapping[str, Any]) -> None:
         settings: of a command, nested ones too.
 
     Raises:
-        ValueError: names the first that is not finite.
+        SettingError: names the first that is not finite.
     """
     for name, value in _ids(settings):
         if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{name} is {value}, expected a finite number")
+            raise SettingError(f"{name} is {value}, expected a finite number")
 
 
 def check_texts(settings: Mapping[str, Any]) -> None:
@@ -105,7 +124,7 @@ def check_texts(settings: Mapping[str, Any]) -> None:
         settings: of a command, nested ones too. Expressions, references and macros are code, and pass.
 
     Raises:
-        ValueError: names the first such text, and says how to write it.
+        SettingError: names the first such text, and says how to write it.
     """
     for name, value in _ids(settings):
         if isinstance(value, str) and "#" in value and not _is_reference(value):
@@ -119,11 +138,11 @@ def check_positive(**settings: float) -> None:
         settings: by their ids.
 
     Raises:
-        ValueError: names the first that is not.
+        SettingError: names the first that is not.
     """
     for name, value in settings.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise ValueError(f"{name} is {value!r}, expected a number above 0")
+            raise SettingError(f"{name} is {value!r}, expected a number above 0")
 
 
 def parse_command(arguments: list[str]) -> dict[str, Any]:
@@ -136,7 +155,7 @@ def parse_command(arguments: list[str]) -> dict[str, Any]:
         ``config_file``, ``tracking`` when it is given, and the settings to override by id.
 
     Raises:
-        ValueError: the command line takes what is behind a ``#`` in a value for a comment.
+        SettingError: the command line takes what is behind a ``#`` in a value for a comment.
     """
 
     def collect(
@@ -175,7 +194,7 @@ def check_overrides(overrides: Mapping[str, Any], config: Mapping[str, Any], all
         allowed: ids that need not exist.
 
     Raises:
-        ValueError: an id does not exist, or its value is of another type than that in the files.
+        SettingError: an id does not exist, or its value is of another type than that in the files.
     """
     ids = dict(_ids(config))
     for name, value in overrides.items():
@@ -185,7 +204,7 @@ def check_overrides(overrides: Mapping[str, Any], config: Mapping[str, Any], all
         elif not (key in allowed or key.startswith("_meta_") or _is_argument(key, ids)):
             close = difflib.get_close_matches(key, ids, n=3, cutoff=0.6)
             remedy = f"did you mean {' or '.join('--' + c for c in close)}?" if close else "see the configuration files"
-            raise ValueError(f"--{name}: there is no such setting; {remedy}")
+            raise SettingError(f"--{name}: there is no such setting; {remedy}")
 
 
 def _ids(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -198,7 +217,7 @@ def _ids(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _is_argument(key: str, ids: Mapping[str, Any]) -> bool:
-    """A further argument of a component, which the component itself will judge."""
+    """A further argument of a component, which the component itself will check."""
     parent = ids.get(key.rpartition("#")[0])
     return isinstance(parent, Mapping) and "_target_" in parent
 
@@ -220,7 +239,7 @@ def _check_type(name: str, value: Any, default: Any) -> None:
     else:
         right, expected = isinstance(value, str), f"a text such as {default}"
     if not right:
-        raise ValueError(f"--{name} is {value!r}, expected {expected}")
+        raise SettingError(f"--{name} is {value!r}, expected {expected}")
 
 
 def _is_reference(value: Any) -> bool:
@@ -228,9 +247,9 @@ def _is_reference(value: Any) -> bool:
     return isinstance(value, str) and value[:1] in ("$", "@", "%")
 
 
-def _changed(name: str, given: str, read: Any) -> ValueError:
+def _changed(name: str, given: str, read: Any) -> SettingError:
     remedy = f"write {shlex.quote(config_text(given))} on the command line, or rename it without #"
-    return ValueError(f"{name} is {given!r}, which is read as {read!r}; {remedy}")
+    return SettingError(f"{name} is {given!r}, which is read as {read!r}; {remedy}")
 
 
 def show_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -267,17 +286,27 @@ def explain(error: BaseException) -> str | None:
         error: any error of a bundle command.
 
     Returns:
-        One line, when the error lies in data, files or settings; None, when it may be a fault of the program.
+        One line, when it is a :class:`bundle.errors.MendableError`, a refusal of the operating system, or a
+        configuration that cannot be put together; None, when it may be a fault of the program.
     """
-    root, where = error, ""
+    root = error
     while str(root).startswith(WRAPPERS) and root.__cause__ is not None:
-        where, root = str(root), root.__cause__
-    from_worker = re.search(r"^bundle\.errors\.DataError: (.*)$", str(root), re.MULTILINE)
+        root = root.__cause__
+    from_worker = re.search(r"^bundle\.errors\.\w+: (.*)$", str(root), re.MULTILINE)
     if from_worker:  # a worker of a data loader sends its traceback as text
         return from_worker[1]
-    # Settings are put together before anything runs: what fails then is a setting.
-    setting = where.startswith(WRAPPERS[:2]) and ".run()" not in where
-    unknown = isinstance(root, ModuleNotFoundError) and str(root).startswith("Cannot locate")
-    if not isinstance(root, Exception) or not (isinstance(root, ValueError | OSError) or setting or unknown):
+    refused = isinstance(root, OSError) and root.errno is not None  # by the operating system; it names file and reason
+    if not (isinstance(root, MendableError) or refused or _by_configuration(root)):
         return None
     return str(root).strip().partition("\n")[0] or type(root).__name__
+
+
+def _by_configuration(error: BaseException) -> bool:
+    """Whether MONAI's reading of the configuration failed, not what it called: an id, an argument, an expression."""
+    trace = error.__traceback__
+    if trace is None or not isinstance(error, Exception):
+        return False
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    file = trace.tb_frame.f_code.co_filename
+    return file in (EXPRESSION, monai.utils.module.__file__) or Path(file).parent == Path(monai.bundle.__file__).parent

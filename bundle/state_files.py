@@ -6,13 +6,14 @@ import hashlib
 import pickletools
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 import torch
-from torch import nn
 
-from bundle.atomic import make_folder, replacing
+from bundle.atomic import make_folder, replacing, sync
 from bundle.errors import DataError, StorageError
 
 PLAIN = frozenset(
@@ -54,29 +55,31 @@ def read_state(path: Path, also: Collection[str] = ()) -> Any:
         :func:`first_spoilt`.
 
     Raises:
-        ValueError: it cannot be read, or holds something else.
+        DataError: it cannot be read, or holds something else.
     """
     try:
         strange = _first_strange(path, PLAIN | set(also))
         state = None if strange else torch.load(path, map_location="cpu", weights_only=True)
         strange = strange or _first_overlapping(state)
     except Exception as error:  # zip, pickle and torch errors have no class in common
-        raise ValueError(f"{path}: no checkpoint that torch can read ({type(error).__name__}); name another") from error
+        raise DataError(f"{path}: no checkpoint that torch can read ({type(error).__name__}); name another") from error
     if strange:
-        raise ValueError(
+        raise DataError(
             f"{path}: holds {printable(strange)}, expected plain dense tensors of real numbers; name a file that a "
             "training wrote"
         )
     return state
 
 
-def write_state(state: Any, path: Path, again: str = "") -> None:
+def write_state(state: Any, path: Path, again: str = "", beside: Mapping[Path, str] = MappingProxyType({})) -> None:
     """Write with ``torch.save``, atomically.
 
     Args:
         state: tensors and plain containers.
         path: the file; its folder is made.
         again: how to run it again when the disk is full, such as ``with --resume True``.
+        beside: texts of further files, by path in the same folder. All are on the disk before the first takes its
+            place, the state last: where it is, they are too, and a full disk changes none.
 
     Raises:
         DataError: a tensor or number is infinite or NaN. The old file stays.
@@ -88,8 +91,13 @@ def write_state(state: Any, path: Path, again: str = "") -> None:
     make_folder(path.parent)
     try:
         # torch opens files by itself too, but then does not say why it could not write
-        with replacing(path) as partial, partial.open("wb") as file:
-            torch.save(state, file)
+        with ExitStack() as files:
+            partial = files.enter_context(replacing(path))
+            with partial.open("wb") as file:
+                torch.save(state, file)
+            sync(partial)
+            for other, text in beside.items():
+                files.enter_context(replacing(other)).write_text(text, encoding="utf-8")
     except StorageError as error:
         raise StorageError(f"{error} {again}".rstrip()) from None
 
@@ -115,17 +123,17 @@ def first_spoilt(state: Any, largest: float = LARGEST) -> str | None:
     return None
 
 
-def state_sha256(network: nn.Module) -> str:
+def state_sha256(state: Mapping[str, torch.Tensor]) -> str:
     """Fingerprint of a network's weights.
 
     Args:
-        network: any.
+        state: the network's state dict.
 
     Returns:
         SHA-256 over names and values, hexadecimal.
     """
     digest = hashlib.sha256()
-    for name, value in network.state_dict().items():
+    for name, value in state.items():
         digest.update(name.encode())
         digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
@@ -137,7 +145,7 @@ def printable(text: object) -> str:
 
 
 def _first_strange(path: Path, names: Collection[str]) -> str | None:
-    """Judge a file by what its pickles are made of; raise ValueError where it is none of ``torch.save``'s."""
+    """Check a file by what its pickles are made of; raise ValueError where it is none of ``torch.save``'s."""
     with path.open("rb") as file:
         if file.read(4) == b"PK\x03\x04":  # how torch tells
             return _first_strange_in_zip(path, names)

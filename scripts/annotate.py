@@ -29,13 +29,14 @@ from bundle.annotate.server import create_app
 from bundle.annotate.training_process import Training
 from bundle.annotate.vote_service import VoteService
 from bundle.atomic import make_folder
+from bundle.channels import em_of
 from bundle.config_text import config_text
 from bundle.data.domain_folder import read_datalist
-from bundle.errors import DataError
-from bundle.handlers.weights import load_matching
+from bundle.errors import DataError, SettingError
+from bundle.handlers.model_overlay import overlays_of
+from bundle.handlers.weights import load_weights
 from bundle.preferences.store.judgement_store import JudgementStore
 from bundle.preflight import explain
-from bundle.state_files import read_state
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -52,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     add("--data", type=Path, required=True, help="domain folder")
     add("--split", default="training", help="of the domain (default: training)")
     add("--checkpoint", type=Path, default=ROOT / "models" / "adapted.pt", help="default: models/adapted.pt")
-    add("--config", type=Path, nargs="*", default=[], help="overlays on configs/inference.json and configs/train.json")
+    add("--config", type=Path, nargs="*", default=[], help="further overlays; the one beside the checkpoint is added")
     add("--points", default="points.json", help="points file in the domain folder (default: points.json)")
     work = ROOT / "runs" / "prefer"
     add("--store", type=Path, default=work / "preferences.sqlite", help="default: runs/prefer/preferences.sqlite")
@@ -73,17 +74,20 @@ def open_click_service(options: argparse.Namespace, store: JudgementStore) -> Cl
     """Network, inferer and preprocessing as ``configs/inference.json`` says, on the images of the domain folder."""
     read_datalist(options.data)
     if not options.checkpoint.is_file():
-        raise FileNotFoundError(f"{options.checkpoint}: no such checkpoint; train one first, or name another")
+        raise DataError(f"{options.checkpoint}: no such checkpoint; train one first, or name another")
     config = ConfigParser()
-    config.read_config([str(ROOT / "configs" / "inference.json"), *map(str, options.config)])
+    config.read_config([str(ROOT / "configs" / "inference.json"), *map(str, overlays(options))])
     config["bundle_root"] = config_text(ROOT)
+    given = {"folders": [config_text(options.data.absolute())], "given": "@pixel_size", "required": False}
+    config["resolved_pixel_size"] = {"_target_": "bundle.data.domain_pixel_size", **given}
     network = config.get_parsed_content("network_def").to(config.get_parsed_content("device"))
-    load_matching(network, read_state(options.checkpoint), str(options.checkpoint))
+    settings = config.get_parsed_content("model_settings")
+    load_weights(network, options.checkpoint, settings)
     preprocessing = config.get_parsed_content("preprocessing")
 
     def load(path: str) -> torch.Tensor:
         item = preprocessing({K.IMAGE: path, K.POINTS: [], K.POINT_LABELS: []})
-        return torch.as_tensor(item[K.IMAGE][:1]).to(next(network.parameters()))
+        return torch.as_tensor(em_of(item[K.IMAGE])).to(next(network.parameters()))
 
     return ClickService(
         options.data,
@@ -94,7 +98,13 @@ def open_click_service(options: argparse.Namespace, store: JudgementStore) -> Cl
         network.eval(),
         config.get_parsed_content("inferer"),
         config.get_parsed_content("threshold"),
+        settings=settings,
     )
+
+
+def overlays(options: argparse.Namespace) -> list[Path]:
+    """What goes behind a configuration: the given files, and what the network needs, which lies beside its weights."""
+    return [path.absolute() for path in (*options.config, *overlays_of(options.checkpoint))]
 
 
 def training_of(options: argparse.Namespace, click_service: ClickService, store: JudgementStore) -> Training:
@@ -107,21 +117,17 @@ def training_of(options: argparse.Namespace, click_service: ClickService, store:
         "store": options.store.absolute(),
         "candidates_dir": options.candidates.absolute(),
     }
-    pixel_size = read_datalist(options.data)["pixel_size"]
-    if pixel_size is not None:
-        settings["pixel_size"] = f"{pixel_size:g}"  # 20, not 20.0, fits overlays that have a whole number as well
-    overlays = [path.absolute() for path in options.config]
-    return Training(ROOT, overlays, settings, click_service.points, store, click_service.offer)
+    return Training(ROOT, overlays(options), settings, click_service.points, store, click_service.offer)
 
 
 def check_token(token: str) -> str:
     """Refuse a token that is soon guessed, or that no address can carry.
 
     Raises:
-        DataError: it is too short, or holds what cannot be printed.
+        SettingError: it is too short, or holds what cannot be printed.
     """
     if len(token) < SHORTEST_TOKEN or not token.isprintable():
-        raise DataError(
+        raise SettingError(
             f"--token {token!r}: expected {SHORTEST_TOKEN} or more characters that can be printed; leave it out for a "
             "random one"
         )
@@ -148,15 +154,15 @@ def listen(host: str, port: int) -> socket.socket:
     """Take the port before anything is loaded, so that one in use is known at once.
 
     Raises:
-        OSError: it cannot be had; the message says why.
+        SettingError: it cannot be had; the message says why.
     """
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OverflowError as error:
-        raise OSError(f"{host}:{port} cannot be listened on ({error})") from None
+        raise SettingError(f"{host}:{port} cannot be listened on ({error})") from None
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        raise OSError(f"{host}:{port} cannot be listened on ({reason}); name another --port or --host") from None
+        raise SettingError(f"{host}:{port} cannot be listened on ({reason}); name another --port or --host") from None
 
 
 def main(arguments: list[str] | None = None) -> int:

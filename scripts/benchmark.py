@@ -21,7 +21,8 @@ from monai.bundle import ConfigParser
 from bundle import keys as K
 from bundle.atomic import make_folder
 from bundle.engines import PreferenceTrainer, SourceTrainer
-from bundle.engines.parts_trainer import PartsTrainer
+from bundle.engines.parts_trainer import Batch, PartsTrainer
+from bundle.errors import MendableError, SettingError
 from bundle.inferers import ClickSession
 from bundle.json_files import write_json
 from bundle.networks import PromptableSegmenter
@@ -75,11 +76,11 @@ def build_network(device: str, size: int) -> PromptableSegmenter:
     """Return the network of the configs for images of a size, with random weights: they change no time.
 
     Raises:
-        ValueError: when ``size`` is no multiple of the network's stride.
+        SettingError: when ``size`` is no multiple of the network's stride.
     """
-    network = read_config().get_parsed_content("network_def").to(device).eval()
+    network: PromptableSegmenter = read_config().get_parsed_content("network_def").to(device).eval()
     if size % network.stride:
-        raise ValueError(f"--size {size} must be a multiple of {network.stride}, the network's stride")
+        raise SettingError(f"--size {size} must be a multiple of {network.stride}, the network's stride")
     return network
 
 
@@ -94,7 +95,7 @@ def measure_decode(options: argparse.Namespace) -> dict[str, Any]:
         Medians ``points_ms`` and ``none_ms`` in milliseconds, their ``ratio``, and the settings.
 
     Raises:
-        ValueError: when ``size`` is no multiple of the network's stride.
+        SettingError: when ``size`` is no multiple of the network's stride.
     """
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
@@ -121,7 +122,7 @@ def measure_preference_step(options: argparse.Namespace) -> dict[str, Any]:
         Medians ``preference_ms`` and ``supervised_ms`` in milliseconds, their ``ratio``, and the settings.
 
     Raises:
-        ValueError: when ``size`` is no multiple of the network's stride.
+        SettingError: when ``size`` is no multiple of the network's stride.
     """
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
@@ -151,10 +152,10 @@ def measure_click(options: argparse.Namespace) -> dict[str, Any]:
         of a full inference, and the settings.
 
     Raises:
-        ValueError: when ``size`` is no multiple of the network's stride, or ``batch`` is not 1.
+        SettingError: when ``size`` is no multiple of the network's stride, or ``batch`` is not 1.
     """
     if options.batch != 1:
-        raise ValueError(f"--batch {options.batch}: a click is on one image")
+        raise SettingError(f"--batch {options.batch}: a click is on one image")
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     network = build_network(options.device, options.size)
@@ -180,7 +181,9 @@ def measure_click(options: argparse.Namespace) -> dict[str, Any]:
     return {"click_ms": click_ms, "full_ms": full_ms, "ratio": full_ms / click_ms, **settings_of(options)}
 
 
-def build_trainer(kind: type[PartsTrainer], network: PromptableSegmenter, overlay: str, **kwargs: Any) -> PartsTrainer:
+def build_trainer(
+    kind: type[PartsTrainer[Batch]], network: PromptableSegmenter, overlay: str, **kwargs: Any
+) -> PartsTrainer[Batch]:
     """Return a trainer of a stage, with the loss, its weights and the optimiser's settings of the configs."""
     config = read_config(overlay)
     rate, decay, norm = (config.get_parsed_content(n) for n in ("learning_rate", "weight_decay", "max_grad_norm"))
@@ -215,7 +218,7 @@ def random_batch(options: argparse.Namespace) -> dict[str, torch.Tensor]:
     return {name: tensor.to(options.device) for name, tensor in batch.items()}
 
 
-def train(trainer: PartsTrainer, batch: dict[str, torch.Tensor]) -> None:
+def train(trainer: PartsTrainer[Any], batch: dict[str, torch.Tensor]) -> None:
     """Make one step: forward, losses, backward, optimiser."""
     trainer.network.train()
     trainer.optimizer.zero_grad(set_to_none=True)
@@ -250,7 +253,7 @@ def medians(*actions: Callable[[], Any], repeats: int, device: str) -> list[floa
 
 def milliseconds(action: Callable[[], Any], device: str) -> float:
     """Return the time that one call takes, from an idle device to an idle device."""
-    wait = torch.cuda.synchronize if torch.device(device).type == "cuda" else lambda: None
+    wait: Callable[[], None] = torch.cuda.synchronize if torch.device(device).type == "cuda" else lambda: None
     wait()
     start = time.perf_counter()
     action()
@@ -272,7 +275,7 @@ def main(arguments: list[str] | None = None) -> int:
         make_folder(options.json.parent)
         results = options.measure(options)
         write_json(options.json, results)
-    except (ValueError, OSError) as error:
+    except (MendableError, OSError) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 2
     print(f"{options.command}: {', '.join(f'{name} {_short(value)}' for name, value in results.items())}")

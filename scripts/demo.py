@@ -17,8 +17,9 @@ from typing import Any
 import pandas as pd
 
 from bundle.atomic import make_folder
+from bundle.data import domain_pixel_size
 from bundle.data.preparation import Preparation, prepare_domain
-from bundle.errors import DataError
+from bundle.errors import MendableError
 from bundle.json_files import read_json, write_json
 from bundle.metrics import SCORES
 from bundle.synthetic.generator import write_domain
@@ -107,9 +108,14 @@ class Demo:
         return self._trained(trained[row]) if row in trained else self.run / f"{row}.pt"
 
     def prepare(self, name: str) -> None:
-        """Write the domain folder of a domain, unless it is there."""
+        """Write the domain folder of a domain, unless it is there.
+
+        Raises:
+            DataError: it is there, but of another pixel size.
+        """
         folder = self._domain(name)
         if (folder / "datalist.json").is_file():
+            domain_pixel_size([folder], self.pixel_size, required=True)
             return
         raw = self.data / name if self.data else self.domains / "raw" / name
         if self.data is None:
@@ -121,7 +127,7 @@ class Demo:
                 name=name,
                 data=raw,
                 pixel_size=self.pixel_sizes.get(name),
-                target_pixel_size=self.pixel_size,
+                output_pixel_size=self.pixel_size,
                 points_share=(0.15, 1.0),
                 seed=self.seed,
             )
@@ -144,6 +150,7 @@ class Demo:
             self.checkpoint(row),
             "training",
             ("train.json",),
+            weights=self.checkpoint("source_only"),
             checkpoint=self.checkpoint(row),
             source_dir=self._domain(self.source),
             dataset_dir=self._domain(self.target),
@@ -158,6 +165,7 @@ class Demo:
             store,
             "making_candidates",
             ("train.json", "prefer.json", "candidates.json"),
+            weights=self.checkpoint(start),
             init_checkpoint=self.checkpoint(start),
             dataset_dir=self._domain(self.target),
             points=ADAPTATIONS.get(start),
@@ -172,6 +180,7 @@ class Demo:
             self.checkpoint(row),
             "training",
             ("train.json", "prefer.json"),
+            weights=self.checkpoint(given.start),
             checkpoint=self.checkpoint(row),
             dataset_dir=self._domain(self.target),
             points=ADAPTATIONS.get(given.start),
@@ -191,6 +200,7 @@ class Demo:
             self.run / row / "metrics.csv",
             "evaluating",
             ("train.json", "evaluate.json"),
+            weights=self.checkpoint(row),
             checkpoint=self.checkpoint(row),
             source_dir=self._domain(self.source),
             dataset_dir=self._domain(self.target),
@@ -290,7 +300,7 @@ def main() -> int:
         seed=args.seed,
         cells=Cells(
             overlays=("presets/cpu.json",) if args.data else ("presets/cpu.json", "tasks/synthetic.json"),
-            common={"pixel_size": args.pixel_size, "seed": args.seed},
+            common={"seed": args.seed},
             jobs=args.jobs,
         ),
         preferences={**PREFERENCES, **(STUDY if args.study else {})},
@@ -308,7 +318,7 @@ def main() -> int:
         noise = draw_noise(run, rows) if args.study else None
         report = write_report(run, f"{source} to {target}", rows, judged="wda_15+lpo", noise=noise)
         write_overview(run, rows, ("source_only", "wda_15", "wda_15+lpo"))
-    except (CellError, DataError, OSError) as error:
+    except (CellError, MendableError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"\n{format_table(rows)}\n\n{total:.0f} seconds; pictures: {report}")

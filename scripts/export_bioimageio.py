@@ -1,6 +1,6 @@
 """Write a checkpoint as two BioImage.IO packages, which other programs run without this bundle.
 
-python -m scripts.export_bioimageio --checkpoint models/model.pt --output runs/bioimageio --pixel-size 8
+python -m scripts.export_bioimageio --checkpoint models/model.pt --output runs/bioimageio
 """
 
 from __future__ import annotations
@@ -27,8 +27,12 @@ def parser() -> argparse.ArgumentParser:
     add = options.add_argument
     add("--checkpoint", type=Path, default=ROOT / "models" / "model.pt", help="default: models/model.pt")
     add("--output", type=Path, required=True, help="folder for CHECKPOINT-automatic.zip and CHECKPOINT-interactive.zip")
-    add("--config", type=Path, nargs="*", default=[], help="overlays on configs/inference.json")
-    add("--pixel-size", type=float, help="of the images that the model is made for, in nanometres")
+    add("--config", type=Path, nargs="*", default=[], help="further overlays; the one beside the checkpoint is added")
+    add(
+        "--pixel-size",
+        type=float,
+        help="of the images that the model is made for, in nanometres, where no overlay says it",
+    )
     add("--name", default="Prefer-DAS mitochondria", help="of the model (default: %(default)s)")
     add("--author", action="append", help=f"who made the weights; may be repeated (default: {AUTHOR})")
     add("--license", help="SPDX identifier of the weights' licence, such as CC-BY-4.0 (default: not stated)")
@@ -47,7 +51,7 @@ def export(options: argparse.Namespace) -> list[Path]:
     """
     if options.pixel_size is not None:
         check_positive(pixel_size=options.pixel_size)
-    model = load_model(options.checkpoint, options.config)
+    model = load_model(options.checkpoint, options.config, options.pixel_size)
     try:
         from scripts.sharing.package import Card, write_package
     except ModuleNotFoundError as missing:
@@ -64,7 +68,6 @@ def export(options: argparse.Namespace) -> list[Path]:
             version=metadata["version"],
             authors=options.author or [AUTHOR],
             license=options.license,
-            pixel_size=options.pixel_size,
         )
         path = options.output / f"{options.checkpoint.stem}-{kind}.zip"
         write_package(model, card, kind == "interactive", path)

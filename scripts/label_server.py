@@ -20,7 +20,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from bundle.annotate.connections import SETTINGS
 from bundle.annotate.request_guard import App, Bodies, Gate
-from bundle.errors import DataError
+from bundle.errors import DataError, SettingError
 from bundle.preflight import explain
 from scripts.annotate import allow_connections, check_token, listen, names_of
 from scripts.label_app.endpoints import LOGIN, create_app
@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     add = options.add_argument
     add("--studies", type=Path, required=True, help="folder of images")
     add("--checkpoint", type=Path, default=ROOT / "models" / "adapted.pt", help="default: models/adapted.pt")
-    add("--config", type=Path, nargs="*", default=[], help="overlays on configs/inference.json and configs/train.json")
+    add("--config", type=Path, nargs="*", default=[], help="further overlays; the one beside the checkpoint is added")
     add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)")
     add("--port", type=int, default=8000, help="0 for any that is free (default: 8000)")
     add("--token", help="the password that viewers send (default: a random one)")
@@ -75,16 +75,17 @@ def configure(options: argparse.Namespace, port: int) -> None:
     """Tell MONAI Label what it is to serve, here and in the processes that it starts.
 
     Raises:
-        DataError: a folder, a file or an origin cannot be used.
+        DataError: there is no such folder.
+        SettingError: an origin or the path of an overlay cannot be used.
     """
     if not options.studies.is_dir():
         raise DataError(f"{options.studies}: no such folder of images")
     for origin in options.origin:
         if not ORIGIN.fullmatch(origin):
-            raise DataError(f"--origin is {origin}, expected https://NAME or https://NAME:PORT, without a path")
+            raise SettingError(f"--origin is {origin}, expected https://NAME or https://NAME:PORT, without a path")
     overlays = [str(path.absolute()) for path in options.config]
     if any("," in path for path in overlays):
-        raise DataError(f"--config is {' '.join(overlays)}, expected paths without a comma")
+        raise SettingError(f"--config is {' '.join(overlays)}, expected paths without a comma")
     settings.MONAI_LABEL_SESSIONS = False
     settings.MONAI_LABEL_TASKS_BATCH_INFER = False
     conf = [("checkpoint", str(options.checkpoint.absolute())), ("config", ",".join(overlays))]

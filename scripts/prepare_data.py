@@ -1,6 +1,6 @@
 """Turn folders of microscope images, and of masks if there are any, into a domain folder.
 
-python -m scripts.prepare_data --data scans/vnc --output data/vnc --pixel-size 4.6 --target-pixel-size 20
+python -m scripts.prepare_data --data scans/vnc --output data/vnc --pixel-size 4.6 --output-pixel-size 20
 """
 
 import argparse
@@ -12,7 +12,7 @@ import itk
 
 from bundle.data.image_files import SUFFIXES
 from bundle.data.preparation import Preparation, Prepared, prepare_domain
-from bundle.errors import DataError
+from bundle.errors import MendableError
 
 _FORMATS = f"""Formats: {" ".join(SUFFIXES)}; 2D, or 3D stacks whose sections along z become images
 <split>_<stem>_z000.png, ... Output is gray PNG: 8 bits stay 8 bits, other integers become 16 bits, and floating point
@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         help="leave the masks out of the training split; clicks come from them still",
     )
     add("--pixel-size", type=float, metavar="NM", help="nm per pixel of the input (default: from the files)")
-    add("--target-pixel-size", type=float, metavar="NM", help="nm per pixel of the output (default: no resampling)")
+    add("--output-pixel-size", type=float, metavar="NM", help="nm per pixel of the output (default: no resampling)")
     add(
         "--validation-share",
         type=float,
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = Preparation(**vars(parser().parse_args(arguments)))
     try:
         prepared = prepare_domain(options)
-    except (DataError, OSError) as error:
+    except (MendableError, OSError) as error:
         print(f"prepare_data: {error}", file=sys.stderr)
         return 2
     print(f"{options.output}\n{summary(prepared)}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bundle.errors import DataError
+from bundle.errors import MendableError
 from bundle.json_files import read_json
 from bundle.metrics import SCORES
 
@@ -96,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     try:
         print(format_runs(read_runs(parser().parse_args(arguments).runs)))
-    except DataError as error:
+    except MendableError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

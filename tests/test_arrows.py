@@ -18,7 +18,7 @@ FLOORS = (
     ("engines", "inferers", "metrics", "data", "synthetic"),
     ("losses", "self_training", "networks"),
     ("state_files", "json_files"),
-    ("atomic", "config_text", "errors", "handler_order", "keys", "preflight"),
+    ("atomic", "batches", "channels", "config_text", "errors", "handler_order", "keys", "preflight"),
 )
 """From the top down. A room may import its own floor and those below."""
 

@@ -100,6 +100,19 @@ def test_a_training_and_inference_make_masks_alike(files):
         assert needed(inference, name) - {name} <= needed(training, f"validate#{name}"), name
 
 
+def test_what_a_mask_depends_on_is_compared_with_the_weights():
+    """All ids that network, preprocessing and windows come from, but for those that may be chosen for each image."""
+    both = [merged((name,)) for name in ("train.json", "inference.json")]
+    assert both[0]["model_settings"] == both[1]["model_settings"]
+    compared = {name.partition("::")[0] for name in both[1]["model_settings"]["ids"]}
+    chosen = {"overlap", "sw_batch_size", "rotations", "threshold", "min_size", "connectivity"}
+    same_everywhere = {"load_image", "add_clicks", *MASKS}
+    assert needed(both[1], *MASKS) - chosen - same_everywhere == compared - {"network_def"}
+    network = both[1]["network_def"]
+    own = {name for name, value in network.items() if name != "_target_" and not str(value).startswith("@")}
+    assert {f"network_def::{name}" for name in own} <= set(both[1]["model_settings"]["ids"])
+
+
 @trained
 def test_one_changed_id_is_found(files, tmp_path):
     """Each id that both must have, changed in a file that only one of them reads."""
@@ -199,6 +212,7 @@ def test_a_third_entry_of_normalize_reaches_every_image(tmp_path):
     seen = set()
     for files in sorted(commands()):
         config = merged(files)
+        config |= {"pixel_size": 20, "source_labels": []}
         config["normalize"] = [*config["normalize"], {"_target_": "ShiftIntensityd", "keys": "image", "offset": 1000.0}]
         for name in loading(config):
             chain = ConfigParser(copy.deepcopy(config)).get_parsed_content(name)

@@ -8,6 +8,7 @@ import monai.bundle
 import pytest
 from PIL import Image
 
+from bundle.errors import DataError
 from bundle.preferences.store.judgement_store import JudgementStore
 from bundle.preflight import check_overrides, parse_command
 from scripts.comparison import cells as module
@@ -20,7 +21,6 @@ from tests.integration.commands import ROOT, TINY
 
 SCHEDULE = {
     **TINY,
-    "pixel_size": 20.0,
     "source_epochs": 2,
     "prefer_epochs": 1,
     "epoch_length": 4,
@@ -62,7 +62,7 @@ def finished(domain_pair, tmp_path_factory):
         pixel_sizes={},
         pixel_size=20.0,
         seed=0,
-        cells=Cells([str(folder / "tiny.json")], {"pixel_size": 20.0, "seed": 0}, jobs=1),
+        cells=Cells([str(folder / "tiny.json")], {"seed": 0}, jobs=1),
     )
     calls = []
     with pytest.MonkeyPatch.context() as patch:
@@ -107,6 +107,12 @@ def test_nothing_is_made_twice(finished, monkeypatch, capsys):
     demo, rows, _ = finished
     monkeypatch.setattr(module, "run_bundle", lambda *_, **__: pytest.fail("a cell ran again"))
     assert demo.execute() == rows
+
+
+def test_a_domain_that_was_prepared_at_another_pixel_size_is_refused(finished):
+    demo, _, _ = finished
+    with pytest.raises(DataError, match=r"--pixel_size 10: .*/source/seed0/datalist.json says 20 nm"):
+        Demo(**{**vars(demo), "pixel_size": 10.0}).prepare("source")
 
 
 def test_a_folder_of_before_preferences_goes_on(finished, monkeypatch, tmp_path):

@@ -3,7 +3,7 @@ import pickle
 import pytest
 
 from bundle.data.points import read_points
-from bundle.errors import LONGEST, DataError
+from bundle.errors import LONGEST, DataError, DivergedError, SettingError
 from bundle.json_files import write_json
 
 
@@ -18,8 +18,9 @@ from bundle.json_files import write_json
         ("Zürich, 日本, 50 %, C:\\x", "Zürich, 日本, 50 %, C:\\x"),
     ],
 )
-def test_a_message_is_one_line_that_can_be_printed(hostile, shown):
-    error = DataError(f"{hostile}: no such file")
+@pytest.mark.parametrize("kind", [DataError, SettingError, DivergedError])
+def test_a_message_is_one_line_that_can_be_printed(kind, hostile, shown):
+    error = kind(f"{hostile}: no such file")
     assert str(error) == f"{shown}: no such file"
     str(error).encode()
     # an error of a data loader's worker is pickled

@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from bundle.errors import DataError
 from scripts.fuzz import PRELOAD, main
 from scripts.fuzzing.campaign import run_campaign
 from scripts.fuzzing.findings import Findings, sign_of
@@ -48,7 +49,7 @@ class Planted(Target):
 
 
 def refuse(line: str) -> None:
-    raise ValueError(line)
+    raise DataError(line)
 
 
 class Segfault(Planted):

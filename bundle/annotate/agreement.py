@@ -19,19 +19,19 @@ def agreements(judgements: Iterable[Judgement]) -> list[dict[str, Any]]:
 
     Returns:
         For each pair with common questions ``annotators`` (two names), ``questions`` (how many both answered),
-        ``same`` (share of equal answers) and ``kappa`` in [-1,1], None where both gave one and the same answer
+        ``same`` (share of equal judgements) and ``kappa`` in [-1,1], None where both chose one and the same
         throughout, for which it is not defined.
     """
-    answers: dict[str, dict[str, str]] = {}
+    chosen: dict[str, dict[str, str]] = {}
     for judgement in judgements:
-        if judgement.answer != "skip":
-            answers.setdefault(judgement.annotator, {})[judgement.question.id] = str(judgement.answer)
+        if judgement.chosen != "skip":
+            chosen.setdefault(judgement.annotator, {})[judgement.question.id] = str(judgement.chosen)
     found = []
-    for one, other in combinations(sorted(answers), 2):
-        common = sorted(answers[one].keys() & answers[other].keys())
+    for one, other in combinations(sorted(chosen), 2):
+        common = sorted(chosen[one].keys() & chosen[other].keys())
         if not common:
             continue
-        a, b = ([answers[name][question] for question in common] for name in (one, other))
+        a, b = ([chosen[name][question] for question in common] for name in (one, other))
         defined = len({*a, *b}) > 1
         found.append(
             {

@@ -6,7 +6,7 @@ import copy
 import io
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock, RLock
 from typing import Any, Literal
@@ -17,18 +17,18 @@ from PIL import Image
 
 from bundle import keys as K
 from bundle.annotate.vote_service import Stamp, person, stamp
+from bundle.channels import logits_of
 from bundle.data.domain_folder import DATALIST, SPLITS, check_crowding, read_datalist
 from bundle.data.image_files import read_section_header, stem
 from bundle.data.points import Clicks
 from bundle.errors import DataError
-from bundle.handlers.weights import load_matching
+from bundle.handlers.weights import load_weights
 from bundle.inferers import ClickSession, PromptedSlidingWindowInferer
 from bundle.networks.promptable_segmenter import PromptableSegmenter
 from bundle.preferences.store.click_records import ImageClicks
 from bundle.preferences.store.judgement_store import JudgementStore
 from bundle.preferences.store.saved_clicks import ExportError, SavedClicks, as_pixels
 from bundle.preflight import explain
-from bundle.state_files import read_state
 from bundle.transforms.clicks import click_channels
 
 Which = Literal["start", "trained"]
@@ -51,6 +51,7 @@ class ClickService:
         inferer: how images are cut into windows.
         threshold: of the foreground probability.
         sessions: images whose features are kept at a time, for each network.
+        settings: which those of weights that are offered must be; None to compare nothing.
 
     Raises:
         DataError: the folder, the split, an image or the points file cannot be used.
@@ -67,6 +68,7 @@ class ClickService:
         inferer: PromptedSlidingWindowInferer,
         threshold: float = 0.5,
         sessions: int = 2,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder.resolve()
         self.points = inside(self.folder, self.folder / points)
@@ -87,6 +89,7 @@ class ClickService:
         )
         self._load = load
         self._networks: dict[Which, PromptableSegmenter] = {"start": network}
+        self._settings = settings
         self._inferer = inferer
         self._threshold = threshold
         self._widest = max(inferer.window)
@@ -152,7 +155,7 @@ class ClickService:
 
         Raises:
             ClicksChangedError: somebody else saved since that version; nothing was written.
-            ValueError: a click lies outside of the image, two lie on one pixel, there are more or fewer labels, or a
+            DataError: a click lies outside of the image, two lie on one pixel, there are more or fewer labels, or a
                 window holds more clicks than a training would take.
         """
         self.channels(number, points, labels)
@@ -171,12 +174,12 @@ class ClickService:
             which: network.
 
         Raises:
-            ValueError: as :meth:`save`, or more clicks fall in one window than the network takes; or there is no such
+            DataError: as :meth:`save`, or more clicks fall in one window than the network takes; or there is no such
                 network yet.
         """
         drawn = self.channels(number, points, labels)
         with self._turn:
-            logits = self._open(number, which).segment(drawn)[0]
+            logits = logits_of(self._open(number, which).segment(drawn))[0]
         return png(((logits.sigmoid() > self._threshold).cpu().numpy() * 255).astype(np.uint8))
 
     def channels(self, number: int, points: Sequence[Sequence[int]], labels: Sequence[int]) -> torch.Tensor:
@@ -196,10 +199,11 @@ class ClickService:
         """Answer as the network ``trained`` from now on with these weights.
 
         Raises:
-            ValueError: they cannot be read, or are those of another network.
+            DataError: they cannot be read, or are those of another network.
+            SettingError: they are of other settings.
         """
         network = copy.deepcopy(self._networks["start"])
-        load_matching(network, read_state(checkpoint), str(checkpoint))
+        load_weights(network, checkpoint, self._settings)
         with self._turn:
             self._networks["trained"] = network
             for key in [key for key in self._sessions if key[1] == "trained"]:

@@ -57,7 +57,7 @@ class PatientProtocol(H11Protocol):
         self._let_in = self._let_in or (self.scope is not None and LET_IN in self.scope["state"])
         return self._let_in
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Find a place for a newcomer."""
         super().connection_made(transport)
         self._make_room()

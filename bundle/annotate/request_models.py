@@ -51,12 +51,12 @@ class Nothing(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Answer(BaseModel):
-    """An answer to a question; the same ``uid`` sent again is stored once."""
+class Vote(BaseModel):
+    """A judgement of a question; the same ``uid`` sent again is stored once."""
 
     model_config = ConfigDict(extra="forbid")
     uid: Uid
     annotator: Name
     question: Identity
-    answer: Annotated[int, Field(ge=0, lt=64, strict=True)] | Literal["tie", "skip", "undo"]
+    chosen: Annotated[int, Field(ge=0, lt=64, strict=True)] | Literal["tie", "skip", "undo"]
     seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]

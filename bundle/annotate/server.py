@@ -20,6 +20,7 @@ from bundle.annotate.training_process import Training
 from bundle.annotate.training_routes import training_routes
 from bundle.annotate.vote_routes import vote_routes
 from bundle.annotate.vote_service import VoteService
+from bundle.errors import MendableError
 
 PAGE = Path(__file__).with_name("page")
 
@@ -29,8 +30,8 @@ def create_app(click_service: ClickService, vote_service: VoteService, training:
 
     Args:
         click_service: images and clicks.
-        vote_service: questions and answers.
-        training: of a network on the answers; stopped with the server.
+        vote_service: questions and judgements.
+        training: of a network on the judgements; stopped with the server.
 
     Returns:
         ASGI application; put a :class:`bundle.annotate.request_guard.Gate` before it.
@@ -49,8 +50,8 @@ def create_app(click_service: ClickService, vote_service: VoteService, training:
 
     answer_errors(app)
 
-    @app.exception_handler(ValueError)
-    def unusable(request: Request, error: ValueError) -> JSONResponse:
+    @app.exception_handler(MendableError)
+    def unusable(request: Request, error: MendableError) -> JSONResponse:
         return JSONResponse({"detail": one_line(str(error))}, 422)
 
     return app

@@ -1,4 +1,4 @@
-"""Training from the page: stage 2 on the answers given so far, one at a time, in a process group of its own."""
+"""Training from the page: stage 2 on the judgements given so far, one at a time, in a process group of its own."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Training:
         overlays: configuration files that go right behind ``train.json``.
         settings: of the command, by id; ``work_dir`` and ``checkpoint`` must be among them.
         points: points file that is used if it is there when the training starts.
-        store: whose answers it learns from.
+        store: whose judgements it learns from.
         trained: called with the path of the new weights after a training that succeeded.
     """
 
@@ -164,12 +164,12 @@ class Training:
         }
 
     def counts(self) -> dict[str, int]:
-        """What there is to learn from: ``questions``, those ``answered``, those with a best candidate: ``chosen``."""
+        """What there is to learn from: ``questions``, those ``answered``, those with a ``chosen`` candidate."""
         given = self.store.judgements(kind="person")
         return {
             "questions": len(self.store.questions()),
             "answered": len({judgement.question.id for judgement in given}),
-            "chosen": len({judgement.question.id for judgement in given if isinstance(judgement.answer, int)}),
+            "chosen": len({judgement.question.id for judgement in given if isinstance(judgement.chosen, int)}),
         }
 
     @property

@@ -1,4 +1,4 @@
-"""A training on the answers, over HTTP."""
+"""A training on the judgements, over HTTP."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Response
 
 from bundle.annotate.request_models import Nothing, Start
-from bundle.annotate.training_process import BusyError, Training
+from bundle.annotate.training_lock import BusyError
+from bundle.annotate.training_process import Training
 
 
 def training_routes(training: Training, is_trained: Callable[[], bool]) -> APIRouter:
     """Routes below ``/api/training``.
 
     Args:
-        training: of a network on the answers.
+        training: of a network on the judgements.
         is_trained: whether the page can show masks of a trained network.
     """
     routes = APIRouter(prefix="/api/training")

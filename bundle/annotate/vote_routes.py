@@ -1,4 +1,4 @@
-"""Questions and answers over HTTP."""
+"""Questions and judgements over HTTP."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException
 
 from bundle.annotate.agreement import agreements
-from bundle.annotate.request_models import Answer, Name
+from bundle.annotate.request_models import Name, Vote
 from bundle.annotate.vote_service import VoteService
 
 
@@ -15,7 +15,7 @@ def vote_routes(vote_service: VoteService) -> APIRouter:
     """Routes of the questions that persons answer.
 
     Args:
-        vote_service: questions and answers.
+        vote_service: questions and judgements.
     """
     routes = APIRouter(prefix="/api")
 
@@ -28,9 +28,9 @@ def vote_routes(vote_service: VoteService) -> APIRouter:
         return vote_service.progress(annotator)
 
     @routes.post("/judgements")
-    def judge(given: Answer) -> dict[str, bool]:
+    def vote(given: Vote) -> dict[str, bool]:
         try:
-            new = vote_service.answer(given.annotator, given.question, given.answer, given.seconds, given.uid)
+            new = vote_service.vote(given.annotator, given.question, given.chosen, given.seconds, given.uid)
         except KeyError:
             raise HTTPException(404, "there is no such question") from None
         return {"new": new}

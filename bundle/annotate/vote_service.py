@@ -1,4 +1,4 @@
-"""Voting: which question an annotator sees next, what it looks like, and what became of the answer."""
+"""Voting: which question an annotator sees next, what it looks like, and what became of the vote."""
 
 from __future__ import annotations
 
@@ -94,35 +94,35 @@ class VoteService:
             for question in waiting[:count]
         ]
 
-    def answer(self, annotator: str, question: str, answer: int | str, seconds: float, uid: str) -> bool:
-        """Write an answer to the store.
+    def vote(self, annotator: str, question: str, chosen: int | str, seconds: float, uid: str) -> bool:
+        """Write a judgement to the store.
 
         Args:
             annotator: a person's name.
             question: its id.
-            answer: number of the best candidate, ``tie``, ``skip``, or ``undo``.
+            chosen: number of the chosen candidate, ``tie``, ``skip``, or ``undo``.
             seconds: time that it took.
-            uid: name of this answer, so that one that is sent twice is stored once.
+            uid: name of this judgement, so that one that is sent twice is stored once.
 
         Returns:
             False when it was there already.
 
         Raises:
             KeyError: there is no such question.
-            DataError: something is out of range, the answer contradicts one of the same ``uid``, or an image or a
+            DataError: something is out of range, the judgement contradicts one of the same ``uid``, or an image or a
                 candidate changed since the question was opened.
         """
         asked = self.store.question(question)
-        problem = None if answer == "undo" else self.problems([asked])[asked.id]
+        problem = None if chosen == "undo" else self.problems([asked])[asked.id]
         if problem:
             raise DataError(f"this question cannot be asked any more: {problem}")
-        return self.store.add(Judgement(asked, answer, person(annotator), seconds, uid=uid))
+        return self.store.add(Judgement(asked, chosen, person(annotator), seconds, uid=uid))
 
     def progress(self, annotator: str) -> dict[str, Any]:
         """How far an annotator is.
 
         Returns:
-            ``answered``, ``left``, ``seconds`` (spent in all), ``per_minute`` (answers), ``seconds_left`` (at this
+            ``answered``, ``left``, ``seconds`` (spent in all), ``per_minute`` (judgements), ``seconds_left`` (at this
             rate; 0 where there is no rate yet), ``last``, the id of the question that was answered last and not
             taken back, None where there is none, ``dead``, how many questions cannot be asked any more, and ``why``,
             what is wrong with the first of them.
@@ -150,7 +150,7 @@ class VoteService:
             DataError: the candidates are not in their folder, or cannot be read.
         """
         made = self._candidates(question.candidates_file)
-        region = split_regions(question.regions, made.masks) == question.index
+        region = split_regions(question.region_split, made.masks) == question.region_index
         return [Outline(number, outline(made.masks[number], question.box)) for number in distinct(made.masks, region)]
 
     def problems(self, questions: Iterable[Question]) -> dict[str, str | None]:
@@ -188,11 +188,11 @@ class VoteService:
         except (DataError, OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
             return [str(error)] * len(questions)
         found: list[str | None] = []
-        split = cache(lambda regions: split_regions(regions, made.masks))
+        split = cache(lambda region_split: split_regions(region_split, made.masks))
         for question in questions:
             try:
                 check_fresh(question, made, images[question.image])
-                check_region(question, split(question.regions))
+                check_region(question, split(question.region_split))
                 found.append(None)
             except DataError as error:
                 found.append(str(error))
@@ -234,10 +234,10 @@ def check_region(question: Question, region_map: np.ndarray) -> None:
     Raises:
         DataError: there is no such region, or it lies elsewhere.
     """
-    region = region_map == question.index
+    region = region_map == question.region_index
     if not region.any() or region_box(region) != question.box:
         raise DataError(
-            f"{question.candidates_file}: region {question.index} of {question.regions} is not at "
+            f"{question.candidates_file}: region {question.region_index} of {question.region_split} is not at "
             f"{list(question.box)}; make the questions again"
         )
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from bundle.errors import DataError, StorageError
+from bundle.errors import MendableError, StorageError
 
 _PARTIAL = re.compile(r"\..+\.\d+-\d+\.partial(\..+)?")
 _NUMBERS = itertools.count()
@@ -187,7 +187,7 @@ def storage_errors(path: Path, partial: Path) -> Iterator[None]:
         if str(partial) not in str(error) or not isinstance(cause, OSError):
             raise
         raise _storage_error(path, cause) from cause  # the error names a file within the temporary folder
-    except DataError:
+    except MendableError:
         raise
     except Exception:
         refusal = _refusal(partial)

@@ -5,12 +5,15 @@ from .domain_pair_dataset import DomainPairDataset
 from .evaluation_items import evaluation_items
 from .inference_items import inference_items
 from .item_summary import summarize_items
+from .pixel_size import domain_pixel_size, inference_pixel_size
 
 __all__ = [
     "DomainPairDataset",
     "check_crowding",
+    "domain_pixel_size",
     "evaluation_items",
     "inference_items",
+    "inference_pixel_size",
     "load_domain",
     "summarize_items",
 ]

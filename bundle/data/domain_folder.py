@@ -155,11 +155,11 @@ def _is_entry(entry: Any) -> bool:
     return isinstance(entry, dict) and isinstance(entry.get(IMAGE), str) and isinstance(entry.get(LABEL, ""), str)
 
 
-def _item(folder: Path, entry: Mapping[str, str], found: PointsFile, source: Path, labels: bool) -> dict[str, Any]:
+def _item(folder: Path, entry: Mapping[str, str], found: PointsFile, file: Path, labels: bool) -> dict[str, Any]:
     image = folder / entry[IMAGE]
     header = read_section_header(image)
     clicks = found.clicks.get(entry[IMAGE], Clicks([], []))
-    check_inside(source, str(image), clicks.points, header.size)
+    check_inside(file, str(image), clicks.points, header.size)
     item: dict[str, Any] = {IMAGE: str(image)}
     if labels and LABEL in entry:
         item[LABEL] = str(_checked_label(folder / entry[LABEL], image, header))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,8 @@ from monai.transforms import Randomizable
 from skimage.exposure import match_histograms
 
 from bundle import keys as K
+from bundle.channels import clicks_of, em_of, prompted
+from bundle.errors import SettingError
 
 
 class DomainPairDataset(CacheDataset, Randomizable):
@@ -28,14 +30,19 @@ class DomainPairDataset(CacheDataset, Randomizable):
         kwargs: of :class:`monai.data.CacheDataset`.
 
     Raises:
-        ValueError: when ``match_prob`` is out of range.
+        SettingError: when ``match_prob`` is out of range.
     """
 
     def __init__(
-        self, data: Sequence[dict], transform: Callable | None, source: Dataset, match_prob: float = 0.0, **kwargs: Any
+        self,
+        data: Sequence[Mapping[str, Any]],
+        transform: Callable[..., Any] | None,
+        source: Dataset,
+        match_prob: float = 0.0,
+        **kwargs: Any,
     ) -> None:
         if not 0 <= match_prob <= 1:
-            raise ValueError(f"match_prob must be in [0, 1], got {match_prob}")
+            raise SettingError(f"match_prob must be in [0, 1], got {match_prob}")
         super().__init__(data=[{K.COMPLETE: False, **item} for item in data], transform=transform, **kwargs)
         self.source = source
         self.match_prob = match_prob
@@ -51,5 +58,5 @@ class DomainPairDataset(CacheDataset, Randomizable):
 
 def match_gray_values(image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """Match the EM of a prompted image (3,X,Y) to the histogram of another's; its clicks do not change."""
-    matched = match_histograms(image[0].numpy(), reference[0].numpy())
-    return torch.cat((torch.from_numpy(matched).to(image)[None], image[1:]))
+    matched = match_histograms(em_of(image)[0].numpy(), em_of(reference)[0].numpy())
+    return prompted(torch.from_numpy(matched).to(image)[None], clicks_of(image))

@@ -13,7 +13,7 @@ import numpy as np
 from monai.data import ITKReader, NibabelReader
 from numpy.typing import NDArray
 
-from bundle.data.image_headers import judged, open_regular
+from bundle.data.image_headers import checked, open_regular
 from bundle.errors import DataError
 
 SUFFIXES = (".png", ".tif", ".tiff", ".nrrd", ".mha", ".mhd", ".nii", ".nii.gz")
@@ -81,7 +81,7 @@ def read_header(path: str | Path) -> ImageHeader:
 
 @contextmanager
 def opened(path: str | Path, reader: str | None = None) -> Iterator[ImageHeader]:
-    """Judge an image file, so that a library may read its pixels within the context.
+    """Check an image file, so that a library may read its pixels within the context.
 
     Args:
         path: as of `read_header`.
@@ -97,7 +97,7 @@ def opened(path: str | Path, reader: str | None = None) -> Iterator[ImageHeader]
     if not is_image(path):
         with open_regular(path):  # says first where it is no file at all
             raise DataError(f"{path}: not one of the image formats {', '.join(SUFFIXES)}")
-    with judged(path) as claim:
+    with checked(path) as claim:
         try:
             shape, spacing, channels = _nifti_header(path) if _is_nifti(path) else _itk_header(path)
             if prod(shape) > claim.samples:
@@ -145,7 +145,7 @@ def check_section(path: str | Path, header: ImageHeader) -> None:
         raise DataError(f"{path}: has {header.channels} channels; expected one. Save it as plain gray")
 
 
-def read_image(path: str | Path) -> NDArray:
+def read_image(path: str | Path) -> NDArray[Any]:
     """Read an image file as gray sections, the type of its numbers kept.
 
     MONAI's readers are called without ``LoadImage``, which returns tensors and so widens 16-bit integers.
@@ -177,7 +177,7 @@ def read_image(path: str | Path) -> NDArray:
     return array.reshape(*header.size, header.sections)
 
 
-def write_png(path: str | Path, section: NDArray) -> None:
+def write_png(path: str | Path, section: NDArray[Any]) -> None:
     """Write one section as a gray PNG.
 
     Args:

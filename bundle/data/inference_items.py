@@ -10,7 +10,7 @@ from typing import Any
 
 from bundle.data.domain_folder import DATALIST, load_domain
 from bundle.data.image_files import SUFFIXES, read_section_header
-from bundle.data.input_files import find_sources
+from bundle.data.input_files import find_input_files
 from bundle.data.points import Clicks, check_inside, read_points
 from bundle.data.result_files import RESULTS, check_results, result_path
 from bundle.errors import DataError
@@ -49,7 +49,7 @@ def inference_items(
             image, or a result would take the place of another one or of an input.
     """
     path = Path(path).absolute()
-    items = _domain_items(path, split, points) if _domain_folder(path) else _image_items(path, points)
+    items = _domain_items(path, split, points) if domain_folder_of(path) else _image_items(path, points)
     _add_clicks(items, Clicks(*_given_clicks(foreground, background)))
     for item in items:
         _check_section(item)
@@ -58,13 +58,14 @@ def inference_items(
     return _unfinished(items, output_dir) if resume else items
 
 
-def _domain_folder(path: Path) -> Path | None:
+def domain_folder_of(path: Path) -> Path | None:
+    """The domain folder that ``path``, the folder itself or its list, stands for; None for anything else."""
     folder = path.parent if path.name == DATALIST else path
     return folder if (folder / DATALIST).is_file() else None
 
 
 def _domain_items(path: Path, split: str, points: str | Path | None) -> list[dict[str, Any]]:
-    folder = _domain_folder(path) or path
+    folder = domain_folder_of(path) or path
     found = Path(points).absolute() if points is not None and Path(points).is_file() else points
     items = load_domain(folder, split, found, labels=False)
     return [{key: item[key] for key in (IMAGE, POINTS, POINT_LABELS)} for item in items]
@@ -76,7 +77,7 @@ def _image_items(path: Path, points: str | Path | None) -> list[dict[str, Any]]:
             f"{path}: no such file or folder; dataset_dir is an image ({', '.join(SUFFIXES)}), a folder of images, or "
             f"a domain folder with its {DATALIST}"
         )
-    images = [str(source.image) for source in find_sources([path])]
+    images = [str(file.image) for file in find_input_files([path])]
     clicks = {} if points is None else read_points(points, images).clicks
     found = [clicks.get(image, Clicks([], [])) for image in images]
     return [{IMAGE: image, POINTS: c.points, POINT_LABELS: c.labels} for image, c in zip(images, found, strict=True)]

@@ -12,8 +12,8 @@ from bundle.errors import DataError
 logger = logging.getLogger(__name__)
 
 
-class Source(NamedTuple):
-    """One input file.
+class InputFile(NamedTuple):
+    """An image that a person gives, and its mask.
 
     Attributes:
         image: image or stack.
@@ -31,7 +31,7 @@ class Source(NamedTuple):
         return [name] if self.header.sections == 1 else [f"{name}_z{z:03d}" for z in range(self.header.sections)]
 
 
-def find_sources(images: Iterable[str | Path], labels: Iterable[str | Path] = ()) -> list[Source]:
+def find_input_files(images: Iterable[str | Path], labels: Iterable[str | Path] = ()) -> list[InputFile]:
     """Find the image files, and the mask of each, and check their headers.
 
     Masks are paired by stem (``000.png`` and ``000.tif``); a single image and a single mask pair whatever their names.
@@ -41,38 +41,38 @@ def find_sources(images: Iterable[str | Path], labels: Iterable[str | Path] = ()
         labels: the same for masks; none means that the images have no masks.
 
     Returns:
-        The sources in the order given.
+        The input files in the order given.
 
     Raises:
         DataError: a file is missing or unreadable, an image has no mask or a mask no image, or their sizes differ.
     """
     image_files, label_files = _expand(images), _expand(labels)
     pairs = _pair(image_files, label_files) if label_files else {}
-    return [_source(image, pairs.get(image)) for image in image_files]
+    return [_input_file(image, pairs.get(image)) for image in image_files]
 
 
-def common_pixel_size(sources: Sequence[Source]) -> float:
-    """Return the pixel size in nm that the headers of all sources agree on.
+def common_pixel_size(files: Sequence[InputFile]) -> float:
+    """Return the pixel size in nm that the headers of all input files agree on.
 
     Args:
-        sources: at least one source.
+        files: at least one.
 
     Raises:
         DataError: a header tells no pixel size that can be trusted, or two disagree.
     """
-    for source in sources:
-        size, first = source.header.pixel_size, sources[0].header.pixel_size
+    for file in files:
+        size, first = file.header.pixel_size, files[0].header.pixel_size
         if size is None:
-            raise DataError(f"{source.image}: tells no pixel size that can be trusted; give --pixel-size in nanometres")
+            raise DataError(f"{file.image}: tells no pixel size that can be trusted; give --pixel-size in nanometres")
         if first is None or abs(size - first) > 0.01 * first:
             raise DataError(
-                f"{source.image}: has {size:g} nm pixels, but {sources[0].image} has {first}. "
+                f"{file.image}: has {size:g} nm pixels, but {files[0].image} has {first}. "
                 "Prepare them separately, or give the --pixel-size of all"
             )
-    return float(sources[0].header.pixel_size or 0)
+    return float(files[0].header.pixel_size or 0)
 
 
-def _source(image: Path, label: Path | None) -> Source:
+def _input_file(image: Path, label: Path | None) -> InputFile:
     header = read_header(image)
     if label is not None:
         other = read_header(label)
@@ -81,7 +81,7 @@ def _source(image: Path, label: Path | None) -> Source:
                 f"{label}: has size {(*other.size, other.sections)} (width, height, sections), "
                 f"but its image {image} has {(*header.size, header.sections)}"
             )
-    return Source(image, label, header)
+    return InputFile(image, label, header)
 
 
 def _expand(paths: Iterable[str | Path]) -> list[Path]:

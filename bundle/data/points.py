@@ -87,11 +87,11 @@ def write_points(
     write_json(path, {COMPLETE: complete, **about, "points": entries})
 
 
-def check_inside(source: str | Path, image: str, points: Sequence[Sequence[int]], size: tuple[int, int]) -> None:
+def check_inside(file: str | Path, image: str, points: Sequence[Sequence[int]], size: tuple[int, int]) -> None:
     """Refuse points outside of their image.
 
     Args:
-        source: file that the points come from, for the message.
+        file: that the points come from, for the message.
         image: name of the image, for the message.
         points: (x, y) of each click in pixels.
         size: (width, height) of the image.
@@ -102,7 +102,7 @@ def check_inside(source: str | Path, image: str, points: Sequence[Sequence[int]]
     for x, y in points:
         if not (0 <= x < size[0] and 0 <= y < size[1]):
             raise DataError(
-                f"{source}: point ({x}, {y}) lies outside of {image}, which is {size[0]} wide and {size[1]} high. "
+                f"{file}: point ({x}, {y}) lies outside of {image}, which is {size[0]} wide and {size[1]} high. "
                 "Points are (x, y), column first, in pixels of that image"
             )
 
@@ -133,8 +133,8 @@ def crowded(points: Sequence[Sequence[int]], window: Sequence[int]) -> int:
 class _ImageNames:
     """Finds the image that a name in a points file means."""
 
-    def __init__(self, source: Path, images: Iterable[str]) -> None:
-        self.source = source
+    def __init__(self, file: Path, images: Iterable[str]) -> None:
+        self.file = file
         self.by_last: dict[str, set[str]] = {}
         for image in images:
             for spelling in (image, image.removesuffix(Path(image).name) + stem(image)):
@@ -155,7 +155,7 @@ class _ImageNames:
         if len(found) == 1:
             return found[0]
         problem = f"may be any of {', '.join(found[:3])}; write more of its path" if found else "is not in the list"
-        raise DataError(f"{self.source}: image {name!r} {problem}")
+        raise DataError(f"{self.file}: image {name!r} {problem}")
 
 
 def _json_rows(path: Path) -> tuple[list[tuple[str, Any, Any, Any]], bool]:

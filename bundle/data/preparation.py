@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,10 @@ from tqdm import tqdm
 from bundle.atomic import finish_replacing, new_folder
 from bundle.data.domain_folder import SPLITS, check_replaceable, write_datalist
 from bundle.data.image_files import read_image, write_png
-from bundle.data.input_files import Source, common_pixel_size, find_sources
+from bundle.data.input_files import InputFile, common_pixel_size, find_input_files
 from bundle.data.points import Clicks, PointsFile, check_inside, read_points, write_points
 from bundle.data.simulated_clicks import click_instances, share_of
-from bundle.errors import DataError
+from bundle.errors import DataError, SettingError
 from bundle.keys import IMAGE, LABEL
 
 _PREFIX = {"training": "train", "validation": "validation", "test": "test"}
@@ -41,7 +41,7 @@ class Preparation:
         test_labels: masks of ``test``.
         no_labels: leave the masks out of the training split. Clicks are still simulated from them.
         pixel_size: nanometres per pixel of the input; default what the files tell, if that can be trusted.
-        target_pixel_size: nanometres per pixel of the output; default no resampling.
+        output_pixel_size: nanometres per pixel of the output; default no resampling.
         validation_share: share of the training sections, the last ones, that becomes the validation split. Neighbours
             look alike, so sections taken from in between would not test much.
         points_share: shares in (0,1] of all instances of a split to click; one points file for each.
@@ -59,7 +59,7 @@ class Preparation:
     test_labels: Sequence[str | Path] = ()
     no_labels: bool = False
     pixel_size: float | None = None
-    target_pixel_size: float | None = None
+    output_pixel_size: float | None = None
     validation_share: float = 0.0
     points_share: Sequence[float] = (0.15,)
     points: Path | None = None
@@ -87,7 +87,7 @@ class Prepared:
 
 
 class _Section(NamedTuple):
-    source: Source
+    file: InputFile
     z: int
     split: str
     name: str  # names of input images, as a points file made by hand may spell them
@@ -115,22 +115,24 @@ def prepare_domain(options: Preparation) -> Prepared:
     options = _with_data_folder(options)
     _check_numbers(options)
     sections = _plan(options)
-    sources = list(dict.fromkeys(section.source for section in sections))
-    check_replaceable(options.output, options.overwrite, [file for s in sources for file in (s.image, s.label) if file])
-    pixel_size = options.pixel_size or common_pixel_size(sources)
-    target = options.target_pixel_size or pixel_size
-    scale = pixel_size / target
+    inputs = list(dict.fromkeys(section.file for section in sections))
+    check_replaceable(
+        options.output, options.overwrite, [path for file in inputs for path in (file.image, file.label) if path]
+    )
+    pixel_size = options.pixel_size or common_pixel_size(inputs)
+    output_pixel_size = options.output_pixel_size or pixel_size
+    scale = pixel_size / output_pixel_size
     by_hand = None if options.points is None else _scaled_points(options.points, sections, scale)
     with new_folder(options.output) as folder:
         clicks, entries = _write_sections(folder, sections, scale, options)
         files = _points_files(clicks, options) | ({} if by_hand is None else {"points.json": by_hand})
         for name, file in files.items():
             write_points(folder / name, *file)
-        write_datalist(folder, options.name or options.output.absolute().name, target, entries)
+        write_datalist(folder, options.name or options.output.absolute().name, output_pixel_size, entries)
     return Prepared(
-        pixel_size=target,
+        pixel_size=output_pixel_size,
         entries=entries,
-        sizes={_output_size(source, scale) for source in sources},
+        sizes={_output_size(file, scale) for file in inputs},
         instances={split: sum(map(len, images.values())) for split, images in clicks.items()},
         clicked={name: _count(file, entries) for name, file in files.items()},
     )
@@ -141,7 +143,7 @@ def _with_data_folder(options: Preparation) -> Preparation:
     if options.data is None:
         return options
     if options.train or options.test or options.train_labels or options.test_labels:
-        raise DataError(f"--data {options.data} stands for --train, --test and their labels; give one or the other")
+        raise SettingError(f"--data {options.data} stands for --train, --test and their labels; give one or the other")
     folders = {
         name + suffix: [options.data / name / kind]
         for name in ("train", "test")
@@ -150,35 +152,35 @@ def _with_data_folder(options: Preparation) -> Preparation:
     }
     if not folders:
         raise DataError(f"{options.data}: expected train/images or test/images in it; or give --train and --test")
-    return dataclasses.replace(options, **folders)  # type: ignore[arg-type]
+    return dataclasses.replace(options, **folders)  # type: ignore[arg-type]  # these fields are lists of paths
 
 
 def _check_numbers(options: Preparation) -> None:
-    for name in ("pixel_size", "target_pixel_size"):
+    for name in ("pixel_size", "output_pixel_size"):
         value = getattr(options, name)
         if value is not None and not (math.isfinite(value) and value > 0):
-            raise DataError(f"{name} is {value}; expected nanometres above 0")
+            raise SettingError(f"{name} is {value}; expected nanometres above 0")
     if not 0 <= options.validation_share < 1:
-        raise DataError(f"validation_share is {options.validation_share}; expected 0 or more and less than 1")
+        raise SettingError(f"validation_share is {options.validation_share}; expected 0 or more and less than 1")
     for share in options.points_share:
         if not 0 < share <= 1:
-            raise DataError(f"points_share is {share}; expected more than 0 and at most 1, as 0.15 for 15 %")
+            raise SettingError(f"points_share is {share}; expected more than 0 and at most 1, as 0.15 for 15 %")
     if options.seed < 0:
-        raise DataError(f"seed is {options.seed}; expected 0 or more")
+        raise SettingError(f"seed is {options.seed}; expected 0 or more")
 
 
 def _plan(options: Preparation) -> list[_Section]:
     """List every section to be written, and refuse two that would get the same name."""
-    train = _sections(find_sources(options.train, options.train_labels))
-    test = _sections(find_sources(options.test, options.test_labels))
+    train = _sections(find_input_files(options.train, options.train_labels))
+    test = _sections(find_input_files(options.test, options.test_labels))
     if not train and not test:
-        raise DataError("no images: give --train, --test or --data")
+        raise SettingError("no images: give --train, --test or --data")
     held = _validation_count(len(train), options.validation_share)
     splits = {"training": train[: len(train) - held], "validation": train[len(train) - held :], "test": test}
     sections = [
-        _Section(source, z, split, str(source.image.parent / name), f"images/{_PREFIX[split]}_{Path(name).name}.png")
+        _Section(file, z, split, str(file.image.parent / name), f"images/{_PREFIX[split]}_{Path(name).name}.png")
         for split, found in splits.items()
-        for source, z, name in found
+        for file, z, name in found
     ]
     image, count = Counter(section.image for section in sections).most_common(1)[0]
     if count > 1:
@@ -187,8 +189,8 @@ def _plan(options: Preparation) -> list[_Section]:
     return sections
 
 
-def _sections(sources: Sequence[Source]) -> list[tuple[Source, int, str]]:
-    return [(source, z, name) for source in sources for z, name in enumerate(source.section_names())]
+def _sections(files: Sequence[InputFile]) -> list[tuple[InputFile, int, str]]:
+    return [(file, z, name) for file in files for z, name in enumerate(file.section_names())]
 
 
 def _validation_count(sections: int, share: float) -> int:
@@ -196,7 +198,7 @@ def _validation_count(sections: int, share: float) -> int:
         return 0
     count = max(1, math.floor(share * sections + 0.5))
     if count >= sections:
-        raise DataError(f"validation_share {share} of {sections} training sections leaves none to train on")
+        raise SettingError(f"validation_share {share} of {sections} training sections leaves none to train on")
     return count
 
 
@@ -205,16 +207,16 @@ def _scaled_points(path: Path, sections: Sequence[_Section], scale: float) -> Po
     given, by_name = read_points(path, [section.name for section in sections]), {s.name: s for s in sections}
     clicks = {}
     for name, (points, labels) in given.clicks.items():
-        source, size = by_name[name].source, by_name[name].source.header.size
+        file, size = by_name[name].file, by_name[name].file.header.size
         check_inside(path, name, points, size)
-        output = _output_size(source, scale)
+        output = _output_size(file, scale)
         moved = [[int((v + 0.5) * new / old) for v, new, old in zip(p, output, size, strict=True)] for p in points]
         clicks[by_name[name].image] = Clicks(moved, labels)
     return PointsFile(clicks, given.complete)
 
 
-def _output_size(source: Source, scale: float) -> tuple[int, int]:
-    width, height = (max(1, round(pixels * scale)) for pixels in source.header.size)
+def _output_size(file: InputFile, scale: float) -> tuple[int, int]:
+    width, height = (max(1, round(pixels * scale)) for pixels in file.header.size)
     return width, height
 
 
@@ -244,30 +246,31 @@ def _write_sections(
     return clicks, entries
 
 
-def _read(sections: Sequence[_Section], scale: float) -> Iterator[tuple[_Section, NDArray, NDArray | None]]:
+def _read(sections: Sequence[_Section], scale: float) -> Iterator[tuple[_Section, NDArray[Any], NDArray[Any] | None]]:
     """Yield each section with its image and mask (X,Y) at the size of the output, reading every file once."""
-    for source, group in groupby(sections, key=lambda section: section.source):
-        image = _to_gray(read_image(source.image))
-        mask = None if source.label is None else read_image(source.label) != 0
-        size = _output_size(source, scale)
+    for file, group in groupby(sections, key=lambda section: section.file):
+        image = _to_gray(read_image(file.image))
+        mask = None if file.label is None else read_image(file.label) != 0
+        size = _output_size(file, scale)
         for section in group:
             part = None if mask is None else _resampled(mask[..., section.z].astype(np.float32), size) >= 0.5
             yield section, _resampled(image[..., section.z], size), part
 
 
-def _to_gray(image: NDArray) -> NDArray:
+def _to_gray(image: NDArray[Any]) -> NDArray[Any]:
     """Return the image as uint8 or uint16, unchanged where its values fit."""
     if np.issubdtype(image.dtype, np.integer) and image.min() >= 0 and image.max() <= 65535:
         return image.astype(np.uint8 if image.dtype.itemsize == 1 else np.uint16)
     low, high = np.percentile(image, (0.1, 99.9))
-    return np.rint(np.clip((image - low) / ((high - low) or 1), 0, 1) * 65535).astype(np.uint16)
+    gray: NDArray[np.uint16] = np.rint(np.clip((image - low) / ((high - low) or 1), 0, 1) * 65535).astype(np.uint16)
+    return gray
 
 
-def _resampled(section: NDArray, size: tuple[int, int]) -> NDArray:
+def _resampled(section: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """Resample (X,Y) to ``size``, the type kept."""
     if section.shape == size:
         return section
-    values = resize(section.astype(np.float32), size, order=1, anti_aliasing=True)
+    values: NDArray[np.float32] = resize(section.astype(np.float32), size, order=1, anti_aliasing=True)
     return (np.rint(values) if np.issubdtype(section.dtype, np.integer) else values).astype(section.dtype)
 
 

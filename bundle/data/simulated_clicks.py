@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import label, regionprops
 
 
-def click_instances(mask: NDArray, random: np.random.Generator) -> list[list[int]]:
+def click_instances(mask: NDArray[Any], random: np.random.Generator) -> list[list[int]]:
     """Click every instance once.
 
     Args:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from bundle import keys as K
+from bundle.batches import AdaptationBatch
+from bundle.channels import clicks_of, density_of, em_of, foreground_of, logits_of
 from bundle.engines.click_dropout import drop_points
 from bundle.engines.parts_trainer import PartsTrainer
 from bundle.losses.contrastive import PromptContrastiveLoss
@@ -18,12 +20,10 @@ from bundle.self_training.mixing import RandMix
 from bundle.self_training.pseudo_labels import PseudoLabeler, PseudoLabels
 
 
-class AdaptationTrainer(PartsTrainer):
+class AdaptationTrainer(PartsTrainer[AdaptationBatch]):
     """Mean-teacher adaptation with prompt-guided contrastive learning (Prompt-DAS, arXiv 2509.18973).
 
-    ``train_data_loader`` yields ``source`` as :class:`SourceTrainer` takes it, and ``target`` with ``image``
-    (B,3,H,W), the weak view and the given clicks, ``strong`` (B,1,H,W), the strong view of the same pixels,
-    ``complete`` (B,) and ``index`` (B,). No entry of the target is a label.
+    ``train_data_loader`` yields a :class:`bundle.batches.AdaptationBatch`. No entry of its target is a label.
 
     Parts of the loss: ``source_seg``, ``source_det``, ``seg``, ``det``, ``pcl``. After an iteration
     ``state.pseudo_labels`` and ``state.given_clicks`` hold the targets of the student, for handlers to read.
@@ -64,14 +64,14 @@ class AdaptationTrainer(PartsTrainer):
         self.negatives = negatives
         self.bare_prob = bare_prob
 
-    def compute_losses(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+    def compute_losses(self, batch: AdaptationBatch) -> dict[str, torch.Tensor]:
         """Parts of the loss for a source and a target batch."""
         source, target = batch[K.SOURCE], batch[K.TARGET]
         pred = self.inferer(source[K.IMAGE], self.network)
         source_seg, source_det = self.loss_function(pred, source[K.LABEL], source[K.DENSITY])
 
         pseudo = self.teach(target[K.IMAGE], target[K.COMPLETE], target[K.INDEX])
-        self.state.pseudo_labels, self.state.given_clicks = pseudo, target[K.IMAGE][:, 1:]
+        self.state.pseudo_labels, self.state.given_clicks = pseudo, clicks_of(target[K.IMAGE])
         image, pseudo = self.mixed_view(target[K.STRONG], pseudo)
         pred, probes = self.student(image, pseudo)
         seg, det = self.loss_function(pred, pseudo.mask, pseudo.density, pseudo.weight)
@@ -82,15 +82,16 @@ class AdaptationTrainer(PartsTrainer):
     def teach(self, image: torch.Tensor, complete: torch.Tensor, index: torch.Tensor) -> PseudoLabels:
         """Make pseudo labels of the weak view (B,3,H,W): the teacher estimates points, then is prompted with them."""
         teacher = self.teacher
-        given = image[:, 1:]
-        embedding, fine = teacher.encode(image[:, :1])
+        given = clicks_of(image)
+        embedding, fine = teacher.encode(em_of(image))
         # The given clicks would raise the density where they are, and so hide what the teacher finds alone.
         nothing = clicks_to_points(torch.zeros_like(given), 0)
         found = teacher.decode(embedding, fine, *nothing)
-        clicks = self.pseudo_labeler.estimate_clicks(found[:, 1:], given, teacher.max_points)
+        clicks = self.pseudo_labeler.estimate_clicks(density_of(found), given, teacher.max_points)
         pred = teacher.decode(embedding, fine, *clicks_to_points(clicks, teacher.max_points))
-        doubtful = self.exemplars([embedding, *fine], pred[:, :1] > 0, given[:, :1] > 0.5, index)
-        return self.pseudo_labeler(pred, given, clicks, complete, doubtful)
+        doubtful = self.exemplars([embedding, *fine], logits_of(pred) > 0, foreground_of(given) > 0.5, index)
+        pseudo: PseudoLabels = self.pseudo_labeler(pred, given, clicks, complete, doubtful)
+        return pseudo
 
     def mixed_view(self, strong: torch.Tensor, pseudo: PseudoLabels) -> tuple[torch.Tensor, PseudoLabels]:
         """Mix the strong views and, at the same pixels, their targets.
@@ -114,7 +115,7 @@ class AdaptationTrainer(PartsTrainer):
         self, image: torch.Tensor, pseudo: PseudoLabels
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
         """The student's prediction (B,2,H,W) with some of the clicks, and the arguments of the contrastive loss."""
-        student: Any = getattr(self.network, "module", self.network)
+        student = cast(PromptableSegmenter, getattr(self.network, "module", self.network))
         coords, labels = clicks_to_points(pseudo.clicks, student.max_points, pseudo.ranks)
         positive = labels == 1
         believed = pseudo.weight > 0  # ignored pixels are no probes

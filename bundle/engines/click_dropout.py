@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from bundle.channels import clicks_of, em_of, prompted
+
 
 def drop_points(labels: torch.Tensor, bare_prob: float) -> torch.Tensor:
     """Replace a random subset of the points (B,N) by padding.
@@ -24,5 +26,6 @@ def drop_points(labels: torch.Tensor, bare_prob: float) -> torch.Tensor:
 def drop_clicks(image: torch.Tensor) -> torch.Tensor:
     """Drop a random subset of the clicks of prompted images (B,3,H,W); the share kept is uniform in [0,1] for each."""
     share = torch.rand(len(image), 1, 1, 1, device=image.device)
-    keep = torch.rand_like(image[:, 1:]) < share
-    return torch.cat((image[:, :1], image[:, 1:] * keep), dim=1)
+    clicks = clicks_of(image)
+    keep = torch.rand_like(clicks) < share
+    return prompted(em_of(image), clicks * keep)

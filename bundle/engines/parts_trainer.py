@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
 
 import torch
 from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys
 
-from bundle.errors import DivergedError
+from bundle.errors import DivergedError, SettingError
 from bundle.state_files import LARGEST_WEIGHT, first_spoilt
 
 MAX_SKIPPED = 32
@@ -19,7 +20,11 @@ MAX_SKIPPED = 32
 scale is not the cause."""
 
 
-class PartsTrainer(SupervisedTrainer, ABC):
+Batch = TypeVar("Batch", bound=Mapping[str, object])
+"""One of :mod:`bundle.batches`."""
+
+
+class PartsTrainer(SupervisedTrainer, ABC, Generic[Batch]):
     """Ignite trainer whose loss is a weighted sum of named parts.
 
     A subclass overrides :meth:`compute_losses`, which names the parts. After an iteration ``engine.state.output`` is
@@ -36,16 +41,16 @@ class PartsTrainer(SupervisedTrainer, ABC):
         kwargs: of :class:`monai.engines.SupervisedTrainer`.
 
     Raises:
-        ValueError: a weight of a part is not finite, or ``max_grad_norm`` not above 0.
+        SettingError: a weight of a part is not finite, or ``max_grad_norm`` not above 0.
         DivergedError: when run: a loss, a gradient or a weight is not finite.
     """
 
     def __init__(self, *, loss_weights: dict[str, float], max_grad_norm: float | None = None, **kwargs: Any) -> None:
         for name, weight in loss_weights.items():
             if not math.isfinite(weight):
-                raise ValueError(f"loss_weights#{name} is {weight}, expected a finite number")
+                raise SettingError(f"loss_weights#{name} is {weight}, expected a finite number")
         if max_grad_norm is not None and not 0 < max_grad_norm < math.inf:
-            raise ValueError(f"max_grad_norm is {max_grad_norm}, expected a finite number above 0, or null")
+            raise SettingError(f"max_grad_norm is {max_grad_norm}, expected a finite number above 0, or null")
         super().__init__(decollate=False, **kwargs)
         self.loss_weights = loss_weights
         self.max_grad_norm = max_grad_norm
@@ -53,7 +58,7 @@ class PartsTrainer(SupervisedTrainer, ABC):
         self.skipped = 0
 
     @abstractmethod
-    def compute_losses(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+    def compute_losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Return the parts of the loss of a batch on the device, one for every name in ``loss_weights``."""
 
     def to_device(self, batch: Any) -> Any:

@@ -7,6 +7,8 @@ from typing import Any, cast
 import torch
 
 from bundle import keys as K
+from bundle.batches import PreferenceBatch
+from bundle.channels import logits_of
 from bundle.engines.click_dropout import drop_clicks
 from bundle.engines.parts_trainer import PartsTrainer
 from bundle.losses.anchor import anchor_losses
@@ -15,18 +17,18 @@ from bundle.losses.preference_statistics import preference_statistics
 from bundle.networks.promptable_segmenter import PromptableSegmenter
 
 
-class PreferenceTrainer(PartsTrainer):
+class PreferenceTrainer(PartsTrainer[PreferenceBatch]):
     """Preference learning with an anchor (Prefer-DAS, arXiv 2602.19423; the anchor is ours).
 
-    ``train_data_loader`` yields ``image`` (B,3,H,W) with the given clicks, ``candidates`` (B,K,H,W), ``regions``
-    (B,H,W) and ``chosen`` (B,R) as :class:`bundle.losses.PreferenceLoss` takes them. Policy and reference are
-    prompted with the same random subset of the clicks.
+    ``train_data_loader`` yields a :class:`bundle.batches.PreferenceBatch`. Policy and reference are prompted with the
+    same random subset of the clicks.
 
     Parts of the loss: ``preference``, and ``nll``, ``anchor`` and ``det`` of :func:`bundle.losses.anchor_losses`.
     After an iteration ``state.preference`` is the result of :func:`bundle.losses.preference_statistics`.
 
     Args:
-        reference: same architecture as ``network``; a handler copies it (:class:`bundle.handlers.ReferencePolicy`).
+        reference: same architecture as ``network``, which is the policy; a handler copies it
+            (:class:`bundle.handlers.ReferencePolicy`).
         kwargs: of :class:`PartsTrainer`; ``loss_function`` is a :class:`bundle.losses.PreferenceLoss`.
     """
 
@@ -34,14 +36,14 @@ class PreferenceTrainer(PartsTrainer):
         super().__init__(**kwargs)
         self.reference = reference.requires_grad_(False).eval()
 
-    def compute_losses(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+    def compute_losses(self, batch: PreferenceBatch) -> dict[str, torch.Tensor]:
         """Parts of the loss for a batch of judged crops."""
         image = drop_clicks(batch[K.IMAGE])
         with torch.no_grad():
-            before = self.reference(image).float()
-        pred = self.inferer(image, self.network).float()
+            reference = self.reference(image).float()
+        policy = self.inferer(image, self.network).float()
         loss = cast(PreferenceLoss, self.loss_function)
-        judged = (pred[:, :1], before[:, :1], batch[K.CANDIDATES], batch[K.CHOSEN], batch[K.REGIONS])
+        judged = (logits_of(policy), logits_of(reference), batch[K.CANDIDATES], batch[K.CHOSEN], batch[K.REGIONS])
         rewards = loss.rewards(*judged)
         self.state.preference = preference_statistics(loss, rewards, *judged)
-        return {"preference": loss.loss_of(rewards), **anchor_losses(pred, before, *judged[2:])}
+        return {"preference": loss.loss_of(rewards), **anchor_losses(policy, reference, *judged[2:])}

@@ -3,9 +3,11 @@ from .evaluation_table import EvaluationTable
 from .feedback import Feedback
 from .judgement_pictures import JudgementPictures
 from .mean_teacher import MeanTeacher
+from .model_settings import model_settings
 from .preference_guard import PreferenceGuard
 from .preference_statistics import PreferenceStatistics
 from .progress_file import ProgressFile
+from .provenance import Provenance
 from .pseudo_label_quality import PseudoLabelQuality
 from .reference_policy import ReferencePolicy
 from .resume import Resume
@@ -23,10 +25,12 @@ __all__ = [
     "PreferenceGuard",
     "PreferenceStatistics",
     "ProgressFile",
+    "Provenance",
     "PseudoLabelQuality",
     "ReferencePolicy",
     "Resume",
     "SaveWeights",
     "TrackedRun",
     "WorkDirLock",
+    "model_settings",
 ]

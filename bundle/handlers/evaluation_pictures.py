@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from ignite.engine import Engine, Events
-from monai.data import MetaTensor
 from PIL import Image
 from skimage.segmentation import find_boundaries
 
 from bundle import keys
 from bundle.atomic import make_folder, replacing
+from bundle.channels import clicks_of, em_of
 from bundle.data.image_files import stem
 
 # Okabe and Ito's palette, which colour-blind people can tell apart.
@@ -115,21 +116,21 @@ class EvaluationPictures:
                 self._draw_item(item, output)
 
     def _draw_item(self, item: dict[str, Any], output: dict[str, Any]) -> None:
-        image = _array(item[keys.IMAGE])
+        em, clicks = _array(em_of(item[keys.IMAGE]))[0], _array(clicks_of(item[keys.IMAGE]))
         name = stem(item[keys.IMAGE].meta["filename_or_obj"])
         label = item.get(keys.LABEL)
         truth = None if label is None else _array(label)[0] > 0
-        picture = overlay(image[0], _array(output[keys.PRED])[0] > 0, truth, self.scale)
-        draw_clicks(picture, image[1:], self.scale)
+        picture = overlay(em, _array(output[keys.PRED])[0] > 0, truth, self.scale)
+        draw_clicks(picture, clicks, self.scale)
         self._write(f"{name}_{item[keys.MODE]}", picture)
-        self._write(f"{name}_image", overlay(image[0], None, None, self.scale))
+        self._write(f"{name}_image", overlay(em, None, None, self.scale))
         if truth is not None:
-            self._write(f"{name}_truth", overlay(image[0], None, truth, self.scale))
+            self._write(f"{name}_truth", overlay(em, None, truth, self.scale))
 
     def _write(self, name: str, picture: np.ndarray) -> None:
         with replacing(self.folder / f"{name}.png") as partial:
             Image.fromarray((picture * 255).round().astype(np.uint8)).save(partial, format="PNG")
 
 
-def _array(tensor: MetaTensor) -> np.ndarray:
+def _array(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().cpu().numpy()

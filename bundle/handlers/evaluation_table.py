@@ -19,6 +19,7 @@ from monai.utils import ImageMetaKey
 from bundle import keys
 from bundle.atomic import make_folder, replacing
 from bundle.data.image_files import opened
+from bundle.errors import SettingError
 from bundle.handler_order import LOGGERS
 from bundle.metrics.health import compare_shapes, describe_image, describe_instances
 from bundle.metrics.instances import label_instances
@@ -57,7 +58,7 @@ class EvaluationTable:
         source_pixel_size: nanometres; None: the same as ``pixel_size``.
 
     Raises:
-        FileNotFoundError: if a source label does not exist.
+        SettingError: if a source label does not exist.
     """
 
     ahead_of = (*LOGGERS, "TrackedRun")
@@ -79,7 +80,7 @@ class EvaluationTable:
         self.source_labels = list(source_labels or [])
         missing = [path for path in self.source_labels if not Path(path).is_file()]
         if missing:
-            raise FileNotFoundError(
+            raise SettingError(
                 f"{len(missing)} of {len(self.source_labels)} source_labels do not exist, the first is {missing[0]}; "
                 "give label files of the source domain, or null for none."
             )

@@ -13,7 +13,8 @@ from monai.data import CacheDataset
 
 from bundle import keys as K
 from bundle.atomic import make_folder
-from bundle.errors import DataError
+from bundle.channels import em_of
+from bundle.errors import DataError, SettingError
 from bundle.networks.promptable_segmenter import PromptableSegmenter
 from bundle.preferences.annotators import Annotator, RegionView, SimulatedAnnotator
 from bundle.preferences.candidates.files import read_candidates
@@ -26,24 +27,24 @@ from bundle.preferences.store.judgement_store import Judgement, JudgementStore, 
 class Feedback:
     """Fill a training set with judged images when the training starts, and again in online rounds.
 
-    A round makes candidates, opens questions and has the annotator answer those it has not answered yet; all of it
-    goes through the store, and training reads only the store. People are not asked: they have answered before.
+    A round makes candidates, opens questions and has the annotator judge those it has not judged yet; all of it
+    goes through the store, and training reads only the store. People are not asked: they have judged before.
 
-    Adds to ``engine.state.metrics``: ``feedback/questions``, ``feedback/judged`` (a candidate was chosen),
+    Adds to ``engine.state.metrics``: ``feedback/questions``, ``feedback/judged`` (of a candidate),
     ``feedback/seconds`` of the annotator's time.
 
     Args:
         dataset: to be filled, see :class:`bundle.transforms.LoadJudgementsd`.
         questionnaire: of the images that may be judged.
         store: file of the store.
-        annotator: whose answers count.
+        annotator: whose judgements count.
         policy: makes the candidates, see :class:`bundle.preferences.candidates.CandidateMaker`.
         others: networks that give a candidate each, by name.
         every: epochs between rounds with candidates of the policy as it then is; 0 for one round, at the start.
         stale: see :func:`bundle.preferences.judged_items.judged_items`.
 
     Raises:
-        ValueError: when ``every`` is negative, or is set for people, who cannot be asked; when there are several
+        SettingError: when ``every`` is negative, or is set for people, who cannot be asked; when there are several
             processes.
         DataError: the annotator needs labels, and an image has none; on STARTED: no judgement chose a candidate,
             or one refers to what has changed.
@@ -61,9 +62,11 @@ class Feedback:
         stale: str = "refuse",
     ) -> None:
         if every < 0 or (every and not isinstance(annotator, SimulatedAnnotator)):
-            raise ValueError(f"feedback_every is {every}: 0, or a number of epochs and an annotator that can be asked")
+            raise SettingError(
+                f"feedback_every is {every}: 0, or a number of epochs and an annotator that can be asked"
+            )
         if idist.get_world_size() > 1:
-            raise ValueError(f"preference learning runs in one process, not in {idist.get_world_size()}")
+            raise SettingError(f"preference learning runs in one process, not in {idist.get_world_size()}")
         if annotator.reads_labels:
             bare = next((item[K.IMAGE] for item in questionnaire.dataset.data if K.LABEL not in item), None)
             if bare is not None:
@@ -101,7 +104,7 @@ class Feedback:
             self.fill(engine)
 
     def ask(self, number: int, outdated: str) -> None:
-        """Have the annotator answer the questions of a round that it has not answered.
+        """Have the annotator judge the questions of a round that it has not judged.
 
         Args:
             number: of the round, from 0.
@@ -117,22 +120,22 @@ class Feedback:
         make_folder(self.store.parent)
         with JudgementStore(self.store) as store:
             store.open_questions(questions)
-            answered = {judgement.question.id for judgement in store.judgements(annotator=annotator.name)}
-            unanswered = [question for question in questions if question.id not in answered]
-            store.add_many(self._answers(annotator, unanswered))
+            judged = {judgement.question.id for judgement in store.judgements(annotator=annotator.name)}
+            left = [question for question in questions if question.id not in judged]
+            store.add_many(self._judge(annotator, left))
 
-    def _answers(self, annotator: SimulatedAnnotator, questions: list[Question]) -> list[Judgement]:
+    def _judge(self, annotator: SimulatedAnnotator, questions: list[Question]) -> list[Judgement]:
         items = {path: i for i, path in enumerate(self.questionnaire.images)}
         judgements = []
         for file in sorted({question.candidates_file for question in questions}):
             own = [question for question in questions if question.candidates_file == file]
             item = self.questionnaire.dataset[items[own[0].image]]
-            em = np.asarray(item[K.IMAGE])[0]
+            em = np.asarray(em_of(item[K.IMAGE]))[0]
             truth = np.asarray(item[K.LABEL])[0] > 0 if K.LABEL in item else None
             masks = read_candidates(file).masks
-            region_map = split_regions(self.questionnaire.regions, masks)
+            region_map = split_regions(self.questionnaire.region_split, masks)
             for question in own:
-                view = RegionView(em, masks, region_map == question.index, truth, question.seen)
+                view = RegionView(em, masks, region_map == question.region_index, truth, question.seen)
                 judgements.append(Judgement(question, annotator.judge(view), annotator.name, annotator.seconds))
         return judgements
 
@@ -146,7 +149,7 @@ class Feedback:
         judged = sum(len(item[K.JUDGEMENTS]) for item in items)
         if judged == 0:
             count = len(judgements)
-            raise DataError(f"{self.store}: no judgement with a chosen candidate in {count} answers, nothing to learn")
+            raise DataError(f"{self.store}: no chosen candidate in {count} judgements, nothing to learn")
         self.dataset.set_data(items)
         metrics = {
             "feedback/questions": len({judgement.question.id for judgement in judgements}),
@@ -155,7 +158,7 @@ class Feedback:
         }
         engine.state.metrics.update(metrics)
         self.logger.info(
-            "%d questions answered, %d with a chosen candidate, on %d images; %.0f s of the annotator's time",
+            "%d questions judged, %d with a chosen candidate, on %d images; %.0f s of the annotator's time",
             metrics["feedback/questions"],
             judged,
             len(items),

@@ -20,6 +20,7 @@ from torch import nn
 
 from bundle import keys as K
 from bundle.atomic import make_folder, replacing
+from bundle.channels import em_of, logits_of
 from bundle.handlers.evaluation_pictures import AGREED, FOREGROUND_CLICK, INVENTED, MISSED, gray, overlay
 from bundle.inferers.prompted_sliding_window import PromptedSlidingWindowInferer
 from bundle.preferences.candidates.files import CandidateSet, read_candidates
@@ -39,14 +40,14 @@ class JudgementPictures:
     """Draw ``judgements.png`` when preference learning has completed: the image with most judged regions.
 
     Its panels: the image with its judged regions, the outlines of the candidates, the chosen ones together (where no
-    region was judged, the mask before), the mask before, which is candidate 0, and the mask after, which the network
+    region was judged, the mask before), the mask before, which is candidate 0, and the mask after, which the policy
     makes without clicks. With a label, masks are coloured by true positives, false positives and false negatives.
 
     Args:
         folder: where the picture goes; made if it does not exist.
         dataset: the training set; its ``data`` are the items of :func:`bundle.preferences.judged_items.judged_items`.
         images: data set of whole images (3,X,Y), optionally with ``label`` (1,X,Y); paths are in its ``data``.
-        network: makes the mask after training, such as the network of :class:`SaveWeights`.
+        policy: makes the mask after training, such as the network of :class:`SaveWeights`.
         inferer: sliding window.
         threshold: of the foreground probability, in (0,1).
     """
@@ -58,14 +59,14 @@ class JudgementPictures:
         folder: str | os.PathLike[str],
         dataset: Dataset,
         images: Dataset,
-        network: nn.Module,
+        policy: nn.Module,
         inferer: PromptedSlidingWindowInferer,
         threshold: float = 0.5,
     ) -> None:
         self.path = Path(folder) / PICTURE
         self.dataset = dataset
         self.images = images
-        self.network = network
+        self.policy = policy
         self.inferer = inferer
         self.threshold = threshold
 
@@ -80,7 +81,7 @@ class JudgementPictures:
         judged = max(self.dataset.data, key=lambda item: len(item[K.JUDGEMENTS]))
         paths = [str(item[K.IMAGE]) for item in self.images.data]
         item = self.images[paths.index(str(judged[K.IMAGE]))]
-        image = torch.as_tensor(item[K.IMAGE])[:1].float()
+        image = em_of(torch.as_tensor(item[K.IMAGE])).float()
         truth = np.asarray(item[K.LABEL])[0] > 0 if K.LABEL in item else None
         made = read_candidates(judged[K.CANDIDATES_FILE])
         figure = judgement_figure(image[0].numpy(), made, judged[K.JUDGEMENTS], self.segment(image), truth)
@@ -92,12 +93,12 @@ class JudgementPictures:
     @torch.no_grad()
     def segment(self, image: torch.Tensor) -> np.ndarray:
         """Segment an image (1,X,Y) without clicks; returns (X,Y) bool."""
-        device, mode = next(self.network.parameters()).device, self.network.training
+        device, mode = next(self.policy.parameters()).device, self.policy.training
         bare = torch.cat((image, torch.zeros_like(image), torch.zeros_like(image))).unsqueeze(0).to(device)
-        self.network.eval()
-        pred = self.inferer(bare, self.network)
-        self.network.train(mode)
-        return (pred[0, 0].float().sigmoid() > self.threshold).cpu().numpy()
+        self.policy.eval()
+        pred = self.inferer(bare, self.policy)
+        self.policy.train(mode)
+        return (logits_of(pred)[0, 0].float().sigmoid() > self.threshold).cpu().numpy()
 
 
 def judgement_figure(
@@ -112,7 +113,7 @@ def judgement_figure(
     Args:
         image: (X,Y).
         made: the candidates.
-        judgements: (regions, index, chosen) of each judged region.
+        judgements: (region_split, region_index, chosen) of each judged region.
         after: (X,Y) bool, the mask after training.
         truth: (X,Y) bool, or None.
 

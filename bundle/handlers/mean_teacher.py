@@ -6,14 +6,16 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from bundle.errors import SettingError
+
 
 class MeanTeacher:
     """Average the student's weights into the teacher after each iteration (Prompt-DAS, stage 1).
 
     teacher <- a teacher + (1 - a) student, with a = min(1 - 1/(step + 1), alpha), step counted from 1. Buffers that are
     not floating point are copied. When training starts the teacher takes the student's weights; a resumed run keeps
-    the teacher of its checkpoint. Place it behind the handlers that load weights, and before :class:`Feedback`, whose
-    candidates the teacher makes.
+    the teacher of its checkpoint. Place it behind the handlers that load weights, and before
+    :class:`Feedback`, whose candidates the teacher makes.
 
     Args:
         teacher: changed in place, without gradient.
@@ -21,14 +23,14 @@ class MeanTeacher:
         alpha: largest a, in [0, 1); 0.99 to 0.999.
 
     Raises:
-        ValueError: when ``alpha`` is out of range.
+        SettingError: when ``alpha`` is out of range.
     """
 
     ahead_of = ("Feedback",)
 
     def __init__(self, teacher: nn.Module, student: nn.Module, alpha: float = 0.99) -> None:
         if not 0 <= alpha < 1:
-            raise ValueError(f"alpha must be in [0, 1), got {alpha}")
+            raise SettingError(f"alpha must be in [0, 1), got {alpha}")
         self.teacher = teacher
         self.student = getattr(student, "module", student)
         self.alpha = alpha

@@ -9,6 +9,8 @@ from typing import Any
 from ignite.engine import Engine, Events
 from torch import nn
 
+from bundle.errors import SettingError
+
 
 class PreferenceGuard:
     """Stop when ``rewards/accuracies`` is no lower than in the first epoch while the anchor's loss is above a limit.
@@ -24,14 +26,14 @@ class PreferenceGuard:
         max_anchor: largest mean of the part ``anchor`` over an epoch, in nats a pixel.
 
     Raises:
-        ValueError: when ``max_anchor`` is not above 0.
+        SettingError: when ``max_anchor`` is not above 0.
     """
 
     ahead_of = ("Resume", "SaveWeights")
 
     def __init__(self, networks: Mapping[str, nn.Module], max_anchor: float = 0.1) -> None:
         if not max_anchor > 0:
-            raise ValueError(f"max_anchor must be above 0, got {max_anchor}")
+            raise SettingError(f"max_anchor must be above 0, got {max_anchor}")
         self.networks = dict(networks)
         self.max_anchor = max_anchor
         self.total, self.count = 0.0, 0

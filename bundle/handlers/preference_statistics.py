@@ -21,4 +21,5 @@ class PreferenceStatistics(EpochAverages):
 
     def sums_of(self, state: Any) -> Mapping[str, tuple[float, float]]:
         """Return the sums of ``engine.state.preference``."""
-        return state.preference
+        sums: Mapping[str, tuple[float, float]] = state.preference
+        return sums

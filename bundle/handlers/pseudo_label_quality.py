@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bundle.channels import foreground_of
 from bundle.handler_order import LOGGERS
 from bundle.handlers.epoch_averages import EpochAverages
 
@@ -25,11 +26,11 @@ class PseudoLabelQuality(EpochAverages):
 
     def sums_of(self, state: Any) -> Mapping[str, tuple[float, float]]:
         """Return the sums of ``engine.state.pseudo_labels``."""
-        pseudo, given = state.pseudo_labels, state.given_clicks[:, :1] > 0.5
+        pseudo, given = state.pseudo_labels, foreground_of(state.given_clicks) > 0.5
         images, clicks = len(pseudo.mask), int(given.sum())
         return {
             "pseudo/believed": (float(pseudo.weight.mean() * images), images),
             "pseudo/foreground": (float(pseudo.mask.mean() * images), images),
-            "pseudo/estimated_points": (float(pseudo.clicks[:, :1].sum() - clicks), images),
+            "pseudo/estimated_points": (float(foreground_of(pseudo.clicks).sum() - clicks), images),
             "pseudo/clicks_found": (float(pseudo.predicted[given].sum()), clicks),
         }

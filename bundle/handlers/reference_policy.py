@@ -5,12 +5,14 @@ from __future__ import annotations
 from ignite.engine import Engine, Events
 from torch import nn
 
+from bundle.errors import SettingError
+
 
 class ReferencePolicy:
     """Copy the policy's weights into the reference when training starts, and again later if asked for.
 
-    Place it behind the handlers that load weights, and before :class:`Feedback`, where the reference makes candidates.
-    A resumed run keeps the reference of its checkpoint.
+    Place it behind the handlers that load weights, and before :class:`Feedback`, where the
+    reference makes candidates. A resumed run keeps the reference of its checkpoint.
 
     Args:
         reference: changed in place, without gradient.
@@ -18,14 +20,14 @@ class ReferencePolicy:
         refresh_every: copy again after this many epochs, 0 for never (DPO).
 
     Raises:
-        ValueError: when ``refresh_every`` is negative.
+        SettingError: when ``refresh_every`` is negative.
     """
 
     ahead_of = ("Feedback",)
 
     def __init__(self, reference: nn.Module, policy: nn.Module, refresh_every: int = 0) -> None:
         if refresh_every < 0:
-            raise ValueError(f"refresh_every is a number of epochs, 0 for never, got {refresh_every}")
+            raise SettingError(f"refresh_every is a number of epochs, 0 for never, got {refresh_every}")
         self.reference = reference
         self.policy = getattr(policy, "module", policy)
         self.refresh_every = refresh_every

@@ -11,14 +11,13 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from torch import nn
 
-from bundle.handlers.run_settings import differences, flat
+from bundle.errors import DataError, SettingError
+from bundle.handlers.run_settings import differences, flat, told
 from bundle.handlers.weights import AGAIN, load_matching
 from bundle.state_files import first_spoilt, read_state, write_state
 
 STATE_FILE = "training_state.pt"
 POSITION = ("epoch", "iteration", "epoch_length")
-SHOWN = 4
-"""Largest number of differing settings that a message names."""
 
 
 class Resume:
@@ -45,9 +44,10 @@ class Resume:
             :func:`bundle.handlers.run_settings.flat`. The class of the trainer is compared too.
 
     Raises:
-        ValueError: when attached: the file is unreadable, not finite, of other networks or settings, of another
-            ``epoch_length``, or of more epochs than ``max_epochs``.
-        DataError: on EPOCH_COMPLETED: the state is not finite, or the disk is full.
+        SettingError: when attached: the run had other settings, another ``epoch_length``, or more epochs than
+            ``max_epochs``.
+        DataError: when attached: the file is unreadable, not finite, or of other networks; on EPOCH_COMPLETED: the
+            state is not finite, or the disk is full.
     """
 
     ahead_of = ("MeanTeacher", "ReferencePolicy", "Feedback")
@@ -87,12 +87,12 @@ class Resume:
         saved = read_state(self.path)
         position = saved.get("position") if isinstance(saved, dict) else None
         if position is None or not _is_position(position) or set(self.state) - set(saved):
-            raise ValueError(f"{self.path}: not the state of a run of this kind; choose another work_dir")
+            raise DataError(f"{self.path}: not the state of a run of this kind; choose another work_dir")
         self._compare(saved.get("settings"), engine)
         self._check(position, engine)
         spoilt = first_spoilt(saved)
         if spoilt:
-            raise ValueError(f"{self.path}: {spoilt}: that run diverged; start anew, or choose another work_dir")
+            raise DataError(f"{self.path}: {spoilt}: that run diverged; start anew, or choose another work_dir")
         for name, target in self.state.items():
             # Shapes of networks are checked; other modules take tensors of any size.
             if isinstance(target, nn.Module) and any(True for _ in target.parameters()):
@@ -101,7 +101,7 @@ class Resume:
             try:
                 target.load_state_dict(saved[name])
             except Exception as error:  # a malformed file may fail in any way
-                raise ValueError(
+                raise DataError(
                     f"{self.path}: its {name} does not fit ({type(error).__name__}); start anew, or choose another "
                     "work_dir"
                 ) from error
@@ -116,21 +116,20 @@ class Resume:
             return
         found = differences(saved, self.settings)
         if found:
-            more = f"; and {len(found) - SHOWN} further differences" if len(found) > SHOWN else ""
-            raise ValueError(
-                f"{self.path}: its run had {'; '.join(found[:SHOWN])}{more}. Resume with the same settings, or start "
-                "anew, best in another work_dir"
+            raise SettingError(
+                f"{self.path}: its run had {told(found)}. Resume with the same settings, or start anew, best in "
+                "another work_dir"
             )
 
     def _check(self, position: dict[str, int], engine: Engine) -> None:
         max_epochs = engine.state.max_epochs or 0
         if position["epoch_length"] != engine.state.epoch_length:
-            raise ValueError(
+            raise SettingError(
                 f"{self.path}: its run had epoch_length {position['epoch_length']}, not {engine.state.epoch_length}; "
                 "resume with the same, or start anew"
             )
         if position["epoch"] > max_epochs:
-            raise ValueError(
+            raise SettingError(
                 f"{self.path}: its run has {position['epoch']} epochs behind it, more than max_epochs {max_epochs}; "
                 "resume with at least as many, or start anew"
             )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 Plain = None | bool | int | float | str | list[Any]
+
+SHOWN = 4
+"""Differences of settings that a message tells."""
 
 
 def flat(settings: Any, prefix: str = "") -> dict[str, Plain]:
@@ -58,10 +61,17 @@ def differences(old: Mapping[str, Plain], new: Mapping[str, Plain]) -> list[str]
     return [f"{name} {_shown(old.get(name))}, not {_shown(new.get(name))}" for name in names]
 
 
+def told(found: Sequence[str]) -> str:
+    """Differences as a part of one line, the first few and how many more there are."""
+    more = f"; and {len(found) - SHOWN} further differences" if len(found) > SHOWN else ""
+    return f"{'; '.join(found[:SHOWN])}{more}"
+
+
 def _each(settings: Mapping[Any, Any], prefix: str) -> dict[str, Plain]:
     found: dict[str, Plain] = {}
     for name, value in settings.items():
-        found.update(flat(value, f"{prefix}.{name}" if prefix else str(name)))
+        part = str(name).replace("#", ".")  # MLflow takes no #
+        found.update(flat(value, f"{prefix}.{part}" if prefix else part))
     return found
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 from monai.data.utils import compute_importance_map
 
+from bundle.channels import clicks_of, em_of, prompted
 from bundle.inferers.prompted_sliding_window import PromptedSlidingWindowInferer
 from bundle.networks.prompt_encoder import clicks_to_points
 from bundle.networks.promptable_segmenter import PromptableSegmenter
@@ -61,27 +61,28 @@ class ClickSession:
             (2,X,Y): mask logits and density.
 
         Raises:
-            ValueError: when ``clicks`` has another shape, or more fall in one window than the network takes.
+            ValueError: when ``clicks`` has another shape.
+            DataError: more clicks fall in one window than the network takes.
         """
         expected = (2, *self.image.shape[1:])
         if clicks.shape != expected:
             raise ValueError(f"clicks have the shape {tuple(clicks.shape)}, expected {expected}")
         clicks = clicks.to(self.image)
-        if self._answer is None or not self._in_place:
+        answer = self._answer
+        if answer is None or not self._in_place:
             self._network.rewind()
-            self._answer = self._inferer(torch.cat((self.image, clicks))[None], self._network)[0]
+            answer = self._answer = self._inferer(prompted(self.image, clicks)[None], self._network)[0]
         else:
             self._inferer.check_crowding(clicks[None])
             batch = self._inferer.sw_batch_size
-            self._renew(self._network.decode_changed(clicks, self._clicks, batch))
+            self._renew(answer, self._network.decode_changed(clicks, self._clicks, batch))
         self._clicks = clicks.clone()
-        return self._answer.clone()
+        return answer.clone()
 
-    def _renew(self, changed: list[Window]) -> None:
+    def _renew(self, answer: torch.Tensor, changed: list[Window]) -> None:
         """Blend the pixels that these windows cover: the same sums in the same order as for the whole image."""
         if not changed:
             return
-        answer: Any = self._answer
         (x0, x1), (y0, y1) = (
             (min(window.place[axis].start for window in changed), max(window.place[axis].stop for window in changed))
             for axis in (0, 1)
@@ -95,8 +96,7 @@ class ClickSession:
                 continue
             here = (slice(left - x0, right - x0), slice(top - y0, bottom - y0))
             inside = (slice(left - x.start, right - x.start), slice(top - y.start, bottom - y.start))
-            output: Any = window.output
-            total[:, here[0], here[1]] += output[:, inside[0], inside[1]] * self._weights[inside]
+            total[:, here[0], here[1]] += window.output[:, inside[0], inside[1]] * self._weights[inside]
             weight[here] += self._weights[inside]
         answer[:, x0:x1, y0:y1] = total / weight
 
@@ -110,14 +110,14 @@ class Window:
         embedding: (1,C,h,w).
         fine: finer features, each with a batch axis of 1.
         clicks: (2,H,W) that ``output`` was made with; None before the first time.
-        output: (2,H,W).
+        output: (2,H,W); empty before the first time.
     """
 
     place: tuple[slice, slice]
     embedding: torch.Tensor
     fine: list[torch.Tensor]
     clicks: torch.Tensor | None = None
-    output: torch.Tensor | None = None
+    output: torch.Tensor = field(default_factory=lambda: torch.empty(0))
 
 
 class RememberingNetwork:
@@ -142,16 +142,15 @@ class RememberingNetwork:
         first, self._next = self._next, self._next + len(x)
         if self._next > len(self.windows):
             there = len(self.windows) - first
-            self._encode(x[there:, :1], places[there:])
+            self._encode(em_of(x[there:]), places[there:])
         windows = self.windows[first : self._next]
-        clicks = x[:, 1:]
+        clicks = clicks_of(x)
         changed = [
             i for i, window in enumerate(windows) if window.clicks is None or not torch.equal(window.clicks, clicks[i])
         ]
         if changed:
             self._decode([windows[i] for i in changed], clicks[changed])
-        outputs: list[Any] = [window.output for window in windows]
-        return torch.stack(outputs)
+        return torch.stack([window.output for window in windows])
 
     def decode_changed(self, clicks: torch.Tensor, before: torch.Tensor, batch: int) -> list[Window]:
         """Decode the windows in which clicks came or went.
@@ -181,7 +180,7 @@ class RememberingNetwork:
 
     def _decode(self, windows: list[Window], clicks: torch.Tensor) -> None:
         embedding = torch.cat([window.embedding for window in windows])
-        fine: list[Any] = [torch.cat(features) for features in zip(*(window.fine for window in windows), strict=True)]
+        fine = [torch.cat(features) for features in zip(*(window.fine for window in windows), strict=True)]
         # As many places for points as are needed, for a decoder that attends to padding wastes time on it.
         count = max(1, int(clicks.flatten(1).sum(dim=1).max()))
         outputs = self._network.decode(embedding, fine, *clicks_to_points(clicks, count))

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from monai.inferers import SlidingWindowInferer
 
+from bundle.channels import clicks_of
 from bundle.data.points import crowded
+from bundle.errors import DataError, SettingError
 
 
 def most_clicks(clicks: torch.Tensor, window: Sequence[int]) -> int:
@@ -36,8 +38,9 @@ class PromptedSlidingWindowInferer(SlidingWindowInferer):
         kwargs: of :class:`monai.inferers.SlidingWindowInferer`.
 
     Raises:
-        ValueError: for other numbers of rotations or an empty window; when called, and before any window is segmented,
-            for a window with too many clicks or one that the network's stride does not divide.
+        SettingError: for other numbers of rotations or an empty window; when called, and before any window is
+            segmented, for a window that the network's stride does not divide.
+        DataError: when called, and before any window is segmented: a window has too many clicks.
     """
 
     def __init__(
@@ -50,9 +53,9 @@ class PromptedSlidingWindowInferer(SlidingWindowInferer):
         **kwargs: Any,
     ) -> None:
         if rotations not in (1, 4):
-            raise ValueError(f"rotations must be 1 or 4, got {rotations}")
+            raise SettingError(f"rotations must be 1 or 4, got {rotations}")
         if len(roi_size) != 2 or min(roi_size) < 1:
-            raise ValueError(f"the window must be [h, w], two numbers of pixels above 0, got {roi_size}")
+            raise SettingError(f"the window must be [h, w], two numbers of pixels above 0, got {roi_size}")
         super().__init__(roi_size, sw_batch_size, overlap, mode="gaussian", padding_mode="constant", cval=0.0, **kwargs)
         self.window = tuple(roi_size)
         self.rotations = rotations
@@ -61,24 +64,25 @@ class PromptedSlidingWindowInferer(SlidingWindowInferer):
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """Segment (B,3,H,W) images; returns (B,2,H,W), the mean of the logits and densities of all windows."""
         self._check_stride(network)
-        self.check_crowding(inputs[:, 1:])
+        self.check_crowding(clicks_of(inputs))
         total: Any = 0
         for k in range(self.rotations):
             out: Any = super().__call__(torch.rot90(inputs, k, (2, 3)), network, *args, **kwargs)
             total = total + torch.rot90(out, -k, (2, 3))
-        return total / self.rotations
+        mean: torch.Tensor = total / self.rotations
+        return mean
 
     def _check_stride(self, network: Callable[..., Any]) -> None:
         """Otherwise the network's output is a bit larger than the window, and MONAI would stretch the mask."""
         stride = getattr(getattr(network, "module", network), "stride", 1)
         if any(length % stride for length in self.window):
-            raise ValueError(f"the window {list(self.window)} must be multiples of {stride}, the network's stride")
+            raise SettingError(f"the window {list(self.window)} must be multiples of {stride}, the network's stride")
 
     def check_crowding(self, clicks: torch.Tensor) -> None:
         """Refuse clicks (B,2,H,W) of 0 and 1 if any window holds more of them than the network takes.
 
         Raises:
-            ValueError: a window holds too many.
+            DataError: a window holds too many.
         """
         if not len(clicks) or clicks.flatten(1).sum(dim=1).max() <= self.max_points:
             return
@@ -86,7 +90,7 @@ class PromptedSlidingWindowInferer(SlidingWindowInferer):
         windows = [self.window, self.window[::-1]][: min(self.rotations, 2)]
         crowd = max(most_clicks(clicks, window) for window in windows)
         if crowd > self.max_points:
-            raise ValueError(
+            raise DataError(
                 f"{crowd} clicks fall in one window of {tuple(self.window)} pixels, but the network takes at most "
                 f"{self.max_points}: use smaller windows, fewer clicks, or a network trained with a larger max_points"
             )

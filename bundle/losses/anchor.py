@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
+from bundle.channels import density_of, logits_of
 from bundle.losses.preference import chosen_mask, chosen_of_pixels
 
 
@@ -37,12 +38,12 @@ def anchor_losses(
     choice = chosen_of_pixels(chosen, regions)
     best = chosen_mask(candidates, choice).unsqueeze(1)
     judged = (1 - agreed) * (choice >= 0).unsqueeze(1).float()
-    nll = F.binary_cross_entropy_with_logits(policy[:, :1], best, reduction="none")
-    divergence = bernoulli_kl(reference[:, :1], policy[:, :1])
+    nll = F.binary_cross_entropy_with_logits(logits_of(policy), best, reduction="none")
+    divergence = bernoulli_kl(logits_of(reference), logits_of(policy))
     return {
         "nll": _mean_where(judged, nll),
         "anchor": _mean_where(1 - judged, divergence),
-        "det": (policy[:, 1:] - reference[:, 1:]).square().mean(),
+        "det": (density_of(policy) - density_of(reference)).square().mean(),
     }
 
 

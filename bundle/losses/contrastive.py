@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bundle.errors import SettingError
+
 
 class PromptContrastiveLoss(nn.Module):
     """InfoNCE on probe embeddings (Prompt-DAS, arXiv 2509.18973, prompt-guided contrastive learning).
@@ -17,13 +19,13 @@ class PromptContrastiveLoss(nn.Module):
         temperature: t, 0.5 in the public code.
 
     Raises:
-        ValueError: when ``temperature`` is not positive.
+        SettingError: when ``temperature`` is not positive.
     """
 
     def __init__(self, temperature: float = 0.5) -> None:
         super().__init__()
         if temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {temperature}")
+            raise SettingError(f"temperature must be positive, got {temperature}")
         self.temperature = temperature
 
     def forward(

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bundle.channels import density_of, logits_of
+
 
 class MultitaskLoss(nn.Module):
     """Binary cross-entropy and soft Dice on the mask, mean squared error on the density map (Prompt-DAS, section 2).
@@ -35,7 +37,7 @@ class MultitaskLoss(nn.Module):
         Returns:
             Segmentation loss and detection loss, scalars.
         """
-        logits, estimate = pred[:, :1], pred[:, 1:]
+        logits, estimate = logits_of(pred), density_of(pred)
         mask = mask.to(logits.dtype)
         w = torch.ones_like(mask) if weight is None else weight.to(logits.dtype)
         total = w.sum().clamp(min=1.0)

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bundle.errors import SettingError
+
 NORMALIZATIONS = ("region", "disagreement")
 LOSS_TYPES = ("dpo", "simpo")
 
@@ -56,7 +58,7 @@ class PreferenceLoss(nn.Module):
         simpo_gamma: of ``simpo`` (public code: 5 at beta 10).
 
     Raises:
-        ValueError: when a setting is out of range.
+        SettingError: when a setting is out of range.
     """
 
     def __init__(
@@ -69,15 +71,15 @@ class PreferenceLoss(nn.Module):
     ) -> None:
         super().__init__()
         if not beta > 0:
-            raise ValueError(f"beta must be above 0, got {beta}")
+            raise SettingError(f"beta must be above 0, got {beta}")
         if normalize not in NORMALIZATIONS:
-            raise ValueError(f"normalize is {normalize!r}, expected one of {', '.join(NORMALIZATIONS)}")
+            raise SettingError(f"normalize is {normalize!r}, expected one of {', '.join(NORMALIZATIONS)}")
         if not 0 <= label_smoothing < 0.5:
-            raise ValueError(f"label_smoothing must be in [0, 0.5), got {label_smoothing}")
+            raise SettingError(f"label_smoothing must be in [0, 0.5), got {label_smoothing}")
         if loss_type not in LOSS_TYPES:
-            raise ValueError(f"loss_type is {loss_type!r}, expected one of {', '.join(LOSS_TYPES)}")
+            raise SettingError(f"loss_type is {loss_type!r}, expected one of {', '.join(LOSS_TYPES)}")
         if loss_type != "simpo" and simpo_gamma != 0:
-            raise ValueError(f"simpo_gamma is {simpo_gamma}, but loss_type is {loss_type!r}; only simpo has a gamma")
+            raise SettingError(f"simpo_gamma is {simpo_gamma}, but loss_type is {loss_type!r}; only simpo has a gamma")
         self.beta = beta
         self.normalize = normalize
         self.label_smoothing = label_smoothing

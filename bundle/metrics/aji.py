@@ -26,11 +26,13 @@ class _Overlaps:
 
     @property
     def union(self) -> np.ndarray:
-        return self.true_areas[self.true] + self.pred_areas[self.pred] - self.intersection
+        union: np.ndarray = self.true_areas[self.true] + self.pred_areas[self.pred] - self.intersection
+        return union
 
     @property
     def iou(self) -> np.ndarray:
-        return self.intersection / self.union
+        iou: np.ndarray = self.intersection / self.union
+        return iou
 
 
 def compute_aji(pred_instances: NdarrayOrTensor, true_instances: NdarrayOrTensor) -> float:

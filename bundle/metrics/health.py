@@ -12,6 +12,8 @@ import pandas as pd
 from scipy.stats import ks_2samp
 from skimage.measure import regionprops_table
 
+from bundle.errors import SettingError
+
 IMAGE_FEATURES = ("instances_per_megapixel", "foreground_share")
 """Compared between images. The plain count is not, since images differ in size."""
 
@@ -51,10 +53,10 @@ def describe_instances(instances: np.ndarray, image: str = "", pixel_size: float
         the convex hull, in (0,1]). An instance cut by the border of the image counts as it is.
 
     Raises:
-        ValueError: if the pixel size is not positive.
+        SettingError: if the pixel size is not positive.
     """
     if pixel_size is not None and pixel_size <= 0:
-        raise ValueError(f"pixel_size is {pixel_size}; give the edge of a pixel in nanometres, or None if unknown.")
+        raise SettingError(f"pixel_size is {pixel_size}; give the edge of a pixel in nanometres, or None if unknown.")
     properties = ("label", "area", "equivalent_diameter_area", "eccentricity", "solidity")
     columns = {"label": "instance", "area": "area_px", "equivalent_diameter_area": "equivalent_diameter_px"}
     table = regionprops_table(instances.reshape(instances.shape[-2:]), properties=properties)

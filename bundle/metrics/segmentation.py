@@ -31,7 +31,8 @@ def segmentation_scores(
         ``dice``, ``iou``, ``aji`` and ``pq``, each in [0,1].
 
     Raises:
-        ValueError: if the masks are not of one shape (1,H,W), or connectivity is neither 4 nor 8.
+        ValueError: if the masks are not of one shape (1,H,W).
+        SettingError: if connectivity is neither 4 nor 8.
     """
     if pred.shape != truth.shape:
         raise ValueError(

@@ -8,6 +8,8 @@ import torch
 from monai.networks.blocks.dynunet_block import UnetResBlock
 from torch import nn
 
+from bundle.errors import SettingError
+
 GROUP_NORM = ("group", {"num_groups": 8})
 
 
@@ -23,7 +25,7 @@ class ConvEncoder(nn.Module):
         blocks: residual blocks in each stage, at least 1.
 
     Raises:
-        ValueError: when ``channels`` and ``blocks`` do not have three entries of the kinds above.
+        SettingError: when ``channels`` and ``blocks`` do not have three entries of the kinds above.
     """
 
     stride = 8
@@ -31,9 +33,9 @@ class ConvEncoder(nn.Module):
     def __init__(self, channels: Sequence[int] = (32, 64, 128), blocks: Sequence[int] = (1, 2, 2)) -> None:
         super().__init__()
         if len(channels) != 3 or any(c < 8 or c % 8 for c in channels):
-            raise ValueError(f"channels must be three multiples of 8, got {list(channels)}")
+            raise SettingError(f"channels must be three multiples of 8, got {list(channels)}")
         if len(blocks) != 3 or any(n < 1 for n in blocks):
-            raise ValueError(f"blocks must be three numbers of at least 1, got {list(blocks)}")
+            raise SettingError(f"blocks must be three numbers of at least 1, got {list(blocks)}")
         self.embed_dim = channels[2]
         self.skip_channels: tuple[int, ...] = (channels[1], channels[0])
         self.stage2 = self._stage(1, channels[0], blocks[0])

@@ -40,7 +40,8 @@ class Upscale(nn.Module):
         x = self.norm(self.up(x))
         if fine is not None:
             x = x + self.skip(fine)
-        return self.fuse(F.gelu(x))
+        fused: torch.Tensor = self.fuse(F.gelu(x))
+        return fused
 
 
 class MaskDecoder(nn.Module):
@@ -48,13 +49,17 @@ class MaskDecoder(nn.Module):
 
     Args:
         embed_dim: channels of the image embedding.
-        skip_channels: channels of the encoder's finer features at strides 4 and 2, or empty.
+        skip_channels: channels of the encoder's finer features, two or none, see
+            :class:`bundle.networks.image_encoder.ImageEncoder`.
         upscaled_channels: channels after each of the two transposed convolutions; multiples of 8.
         depth: rounds of the transformer.
         num_heads: its heads.
         mlp_dim: width of its MLP.
         detection_channels: width of the detection head, a multiple of 8.
         contrastive_dim: channels of a probe's embedding.
+
+    Raises:
+        ValueError: when there are other numbers of ``skip_channels``.
     """
 
     def __init__(
@@ -70,6 +75,8 @@ class MaskDecoder(nn.Module):
     ) -> None:
         super().__init__()
         skips = tuple(skip_channels) or (0, 0)
+        if len(skips) != 2:
+            raise ValueError(f"skip_channels is {skips}, expected those of two finer features, or ()")
         c4, c2 = upscaled_channels
         self.mask_token = nn.Parameter(torch.randn(1, 1, embed_dim) * 0.02)  # the deviation of ViT's tokens
         self.transformer = TwoWayTransformer(depth, embed_dim, num_heads, mlp_dim)
@@ -102,7 +109,7 @@ class MaskDecoder(nn.Module):
         Args:
             image: (B,C,h,w) embedding with dense prompts added.
             image_pe: (1,h*w,C) position code.
-            fine: finer features at strides 4 and 2, or an empty list.
+            fine: finer features, twice and four times as large as the embedding, or an empty list.
             prompts: (B,N,C) tokens; N may be 0.
             present: (B,N) bool, False for padding.
             probes: (B,M,C) probe tokens; M is 0 outside training.

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import nn
 
+from bundle.errors import SettingError
+
 FOREGROUND, BACKGROUND, PADDING = 1, 0, -1
 
 
@@ -58,7 +60,7 @@ class PromptEncoder(nn.Module):
     def __init__(self, embed_dim: int, position_scale: float = 64.0) -> None:
         super().__init__()
         if embed_dim % 2:
-            raise ValueError(f"embed_dim must be even, got {embed_dim}")
+            raise SettingError(f"embed_dim must be even, got {embed_dim}")
         self.embed_dim = embed_dim
         self.position_scale = position_scale
         self.register_buffer("frequencies", torch.randn(2, embed_dim // 2))
@@ -92,7 +94,8 @@ class PromptEncoder(nn.Module):
 
     def forward(self, coords: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Tokens (B,N,embed_dim) of points (B,N,2) with labels (B,N); what padding gets does not matter."""
-        return self.encode_positions(coords) + self.label_embeddings(labels.clamp(min=0))
+        embedded: torch.Tensor = self.label_embeddings(labels.clamp(min=0))
+        return self.encode_positions(coords) + embedded
 
     def dense(self, coords: torch.Tensor, labels: torch.Tensor, grid: torch.Tensor, stride: int) -> torch.Tensor:
         """Clicks drawn on the image embedding (ours; SAM calls its like dense prompts).
@@ -111,4 +114,5 @@ class PromptEncoder(nn.Module):
         """
         squared = (grid[None, :, None, :] - coords[:, None, :, :]).square().sum(dim=-1)
         weight = torch.exp(-squared / (2.0 * stride * stride)) * (labels >= 0).unsqueeze(1)
-        return weight.to(self.dense_embeddings.weight.dtype) @ self.dense_embeddings(labels.clamp(min=0))
+        embedded: torch.Tensor = self.dense_embeddings(labels.clamp(min=0))
+        return weight.to(self.dense_embeddings.weight.dtype) @ embedded

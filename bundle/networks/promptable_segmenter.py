@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bundle.channels import clicks_of, em_of
+from bundle.networks.image_encoder import ImageEncoder
 from bundle.networks.mask_decoder import MaskDecoder
 from bundle.networks.prompt_encoder import PromptEncoder, clicks_to_points
 
@@ -19,8 +21,8 @@ class PromptableSegmenter(nn.Module):
     :meth:`decode` for each change of the points.
 
     Args:
-        image_encoder: a module with ``embed_dim``, ``stride``, ``skip_channels`` that maps (B,1,H,W) to the embedding
-            and a list of finer features, as :class:`ConvEncoder` and :class:`ViTEncoder` do.
+        image_encoder: such as :class:`ConvEncoder` and :class:`ViTEncoder`, see
+            :class:`bundle.networks.image_encoder.ImageEncoder`.
         max_points: the most points of one image.
         position_scale: see :class:`PromptEncoder`.
         dense_prompts: draw the clicks on the image embedding as well (ours).
@@ -30,7 +32,7 @@ class PromptableSegmenter(nn.Module):
 
     def __init__(
         self,
-        image_encoder: Any,
+        image_encoder: ImageEncoder,
         max_points: int = 64,
         position_scale: float = 64.0,
         dense_prompts: bool = True,
@@ -38,14 +40,14 @@ class PromptableSegmenter(nn.Module):
         decoder: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.stride: int = int(image_encoder.stride)
+        self.stride: int = image_encoder.stride
         self.max_points = max_points
         self.dense_prompts = dense_prompts
         self.point_features = point_features
-        embed_dim = int(image_encoder.embed_dim)
+        embed_dim = image_encoder.embed_dim
         self.image_encoder = image_encoder
         self.prompt_encoder = PromptEncoder(embed_dim, position_scale)
-        self.mask_decoder = MaskDecoder(embed_dim, tuple(image_encoder.skip_channels), **(decoder or {}))
+        self.mask_decoder = MaskDecoder(embed_dim, image_encoder.skip_channels, **(decoder or {}))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Segment prompted images.
@@ -57,8 +59,8 @@ class PromptableSegmenter(nn.Module):
         Returns:
             (B,2,H,W): mask logits and density.
         """
-        coords, labels = clicks_to_points(x[:, 1:3], self.max_points)
-        embedding, fine = self.encode(x[:, :1])
+        coords, labels = clicks_to_points(clicks_of(x), self.max_points)
+        embedding, fine = self.encode(em_of(x))
         return self.decode(embedding, fine, coords, labels)
 
     @torch.jit.export

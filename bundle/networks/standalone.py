@@ -96,7 +96,8 @@ class AutomaticSegmenter(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Segment images."""
-        return self.segmenter(image)[0]
+        probability: torch.Tensor = self.segmenter(image)[0]
+        return probability
 
 
 def standardize(image: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bundle.errors import SettingError
+
 
 class Attention(nn.Module):
     """Multi-head attention whose inner width may be smaller than the embedding (SAM's ``downsample_rate``).
@@ -25,7 +27,7 @@ class Attention(nn.Module):
         super().__init__()
         inner = embed_dim // downsample_rate
         if inner % num_heads:
-            raise ValueError(f"num_heads {num_heads} must divide the inner width {inner}")
+            raise SettingError(f"num_heads {num_heads} must divide the inner width {inner}")
         self.num_heads = num_heads
         self.q_proj = nn.Linear(embed_dim, inner)
         self.k_proj = nn.Linear(embed_dim, inner)
@@ -57,7 +59,8 @@ class Attention(nn.Module):
         out = F.scaled_dot_product_attention(
             self._heads(self.q_proj(q)), self._heads(self.k_proj(k)), self._heads(self.v_proj(v)), attn_mask=allowed
         )
-        return self.out_proj(out.transpose(1, 2).flatten(2))
+        mixed: torch.Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
+        return mixed
 
 
 class TwoWayBlock(nn.Module):

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from monai.networks.blocks import MLPBlock
 from torch import Tensor, nn
 
+from bundle.errors import DataError, SettingError
 from bundle.state_files import LARGEST_WEIGHT, first_spoilt, read_state
 
 
@@ -40,8 +41,8 @@ class ViTEncoder(nn.Module):
             transformer has none.
 
     Raises:
-        ValueError: if ``embed_dim`` is not divisible by ``num_heads``, a size is below 1, or ``weights`` does not fit.
-        FileNotFoundError: if ``weights`` names no file.
+        SettingError: if ``embed_dim`` is not divisible by ``num_heads``, or a size is below 1.
+        DataError: if ``weights`` names no file, or one that does not fit.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class ViTEncoder(nn.Module):
             }
         )
         if embed_dim % num_heads != 0:
-            raise ValueError(f"embed_dim is {embed_dim}, but must be divisible by num_heads, which is {num_heads}.")
+            raise SettingError(f"embed_dim is {embed_dim}, but must be divisible by num_heads, which is {num_heads}.")
         self.embed_dim = embed_dim
         self.stride = patch_size
         self.skip_channels: tuple[int, ...] = ()
@@ -144,7 +145,8 @@ class _Block(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         tokens = tokens + self.attn(self.norm1(tokens))
-        return tokens + self.mlp(self.norm2(tokens))
+        mapped: Tensor = self.mlp(self.norm2(tokens))
+        return tokens + mapped
 
 
 class _SelfAttention(nn.Module):
@@ -162,7 +164,8 @@ class _SelfAttention(nn.Module):
         batch, count = tokens.shape[0], tokens.shape[1]
         qkv = self.qkv(tokens).reshape(batch, count, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
-        return self.drop(self.proj(mixed.transpose(1, 2).flatten(2)))
+        projected: Tensor = self.drop(self.proj(mixed.transpose(1, 2).flatten(2)))
+        return projected
 
 
 def load_dino_weights(encoder: ViTEncoder, path: str | Path) -> None:
@@ -182,9 +185,8 @@ def load_dino_weights(encoder: ViTEncoder, path: str | Path) -> None:
         path: the checkpoint file.
 
     Raises:
-        FileNotFoundError: if there is no file at ``path``.
-        ValueError: if the file is not a checkpoint, a key is missing, unexpected or of another shape, or a weight is
-            not finite; the encoder is then left as it was.
+        DataError: if there is no file at ``path``, it is not a checkpoint, a key is missing, unexpected or of another
+            shape, or a weight is not finite; the encoder is then left as it was.
     """
     path = Path(path)
     state = _read_dino_state(path)
@@ -198,13 +200,13 @@ def _check_sizes(sizes: dict[str, int]) -> None:
     """Refuse sizes below 1; torch and MONAI would take some of them for a request of a default or of nothing."""
     for name, value in sizes.items():
         if value < 1:
-            raise ValueError(f"{name} is {value}, but must be at least 1.")
+            raise SettingError(f"{name} is {value}, but must be at least 1.")
 
 
 def _read_dino_state(path: Path) -> dict[str, Tensor]:
     """Read the backbone's tensors under DINO's names, without prefixes and without the projection head."""
     if not path.is_file():
-        raise FileNotFoundError(
+        raise DataError(
             f"No DINO weights at {path}: expected the file dino_deitsmall8_pretrain.pth of facebookresearch/dino. "
             "Download it there, or set weights to null to start at random."
         )
@@ -212,14 +214,14 @@ def _read_dino_state(path: Path) -> dict[str, Tensor]:
         # Training checkpoints also hold the command line of their run, a plain record of values.
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = read_state(path, also=["argparse.Namespace"])
-    except ValueError as error:
-        raise ValueError(f"Cannot read {path}: expected a DINO checkpoint of tensors. Download it again.") from error
+    except DataError as error:
+        raise DataError(f"Cannot read {path}: expected a DINO checkpoint of tensors. Download it again.") from error
     if isinstance(content, dict):
         content = content.get("teacher", content)
     if not isinstance(content, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
-        raise ValueError(f"{path} is no DINO checkpoint: expected names to tensors, or such a record under 'teacher'.")
+        raise DataError(f"{path} is no DINO checkpoint: expected names to tensors, or such a record under 'teacher'.")
     named = {name.removeprefix("module.").removeprefix("backbone."): value for name, value in content.items()}
     return {name: value for name, value in named.items() if not name.startswith("head.")}
 
@@ -235,13 +237,13 @@ def _check_dino_state(state: dict[str, Tensor], shapes: dict[str, tuple[int, ...
         if found != wanted:
             faults.append(f"{name} has shape {found}, expected {wanted}")
     if faults:
-        raise ValueError(
+        raise DataError(
             f"The weights in {path} do not fit the encoder: {'; '.join(faults)}. "
             "Use a DINO checkpoint of the same embed_dim, depth, mlp_ratio and patch_size."
         )
     spoilt = first_spoilt(state, LARGEST_WEIGHT)
     if spoilt:
-        raise ValueError(f"The weights in {path} cannot be used: {spoilt}. Download them again.")
+        raise DataError(f"The weights in {path} cannot be used: {spoilt}. Download them again.")
 
 
 def _dino_shapes(encoder: ViTEncoder) -> dict[str, tuple[int, ...]]:

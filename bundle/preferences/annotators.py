@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from scipy import ndimage
 
+from bundle.errors import DataError, SettingError
 from bundle.preferences.candidates.comparison import distinct, majority, regional_dice
 from bundle.preferences.candidates.contour_evolution import evolve_mask
 from bundle.preferences.store.judgement_store import JudgementStore
@@ -23,8 +24,8 @@ ANNOTATORS = ("auto", "people", "oracle", "evolution")
 
 logger = logging.getLogger(__name__)
 
-Answer = int | Literal["tie", "skip"]
-"""Number of the best candidate, ``tie`` where two are equally good, ``skip`` for no answer."""
+Choice = int | Literal["tie", "skip"]
+"""Number of the chosen candidate, ``tie`` where two are equally good, ``skip`` for no judgement."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Annotator(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """Name in messages, and of a program in the store; those that may answer differently have different names."""
+        """Name in messages, and of a program in the store; those that may judge differently have different names."""
 
     @abstractmethod
     def judgements(self, store: JudgementStore, asked: Collection[Question]) -> list[Judgement]:
@@ -71,7 +72,7 @@ class Annotator(ABC):
 
 
 class PeopleAnnotator(Annotator):
-    """The people whose answers a store has, given before the training; all of them count. They cannot be asked."""
+    """The people whose judgements a store has, given before the training; all of them count. They cannot be asked."""
 
     @property
     def name(self) -> str:
@@ -79,44 +80,44 @@ class PeopleAnnotator(Annotator):
         return "people"
 
     def judgements(self, store: JudgementStore, asked: Collection[Question]) -> list[Judgement]:
-        """All answers of people."""
+        """All judgements of people."""
         return store.judgements(kind="person")
 
 
 class SimulatedAnnotator(Annotator):
-    """A program that answers when it is asked. Its name is ``kind:settings``.
+    """A program that judges when it is asked. Its name is ``kind:settings``.
 
     Attributes:
-        seconds: time that an answer would cost a person.
+        seconds: time that a judgement would cost a person.
     """
 
     seconds: float
 
     @abstractmethod
-    def judge(self, view: RegionView) -> Answer:
-        """Answer a question."""
+    def judge(self, view: RegionView) -> Choice:
+        """Judge a question."""
 
     def judgements(self, store: JudgementStore, asked: Collection[Question]) -> list[Judgement]:
-        """Its own answers to what it was asked: others may be of a larger budget."""
+        """Its own judgements of what it was asked: others may be of a larger budget."""
         ids = {question.id for question in asked}
         return [judgement for judgement in store.judgements(annotator=self.name) if judgement.question.id in ids]
 
 
 class OracleAnnotator(SimulatedAnnotator):
-    """Answer from the truth, with the faults of a person: the candidate of the highest regional Dice wins.
+    """Judge by the truth, with the faults of a person: the candidate of the highest regional Dice is chosen.
 
     Candidates that are the same in the region count as one, by the lowest of their numbers. Random numbers derive from
-    the seed and the question's key, so answers do not depend on the order of questions.
+    the seed and the question's key, so judgements do not depend on the order of questions.
 
     Args:
-        noise: probability of answering one of the other candidates instead, in [0,1].
-        tie_margin: answer ``tie`` where the best is ahead of the second best by less; at 0 the lower number wins.
-        abstain: probability of answering ``skip``, in [0,1].
-        seconds: time that an answer is said to take.
+        noise: probability of choosing one of the other candidates instead, in [0,1].
+        tie_margin: ``tie`` where the best is ahead of the second best by less; at 0 the lower number is chosen.
+        abstain: probability of ``skip``, in [0,1].
+        seconds: time that a judgement is said to take.
         seed: of the random numbers, from 0.
 
     Raises:
-        ValueError: when a number is out of range.
+        SettingError: when a number is out of range.
     """
 
     reads_labels = True
@@ -126,10 +127,10 @@ class OracleAnnotator(SimulatedAnnotator):
     ) -> None:
         for setting, value in (("noise", noise), ("abstain", abstain)):
             if not 0 <= value <= 1:
-                raise ValueError(f"{setting} of the oracle is {value}: expected a probability in [0, 1]")
+                raise SettingError(f"{setting} of the oracle is {value}: expected a probability in [0, 1]")
         for setting, value in (("tie_margin", tie_margin), ("seconds", seconds), ("seed", seed)):
             if not value >= 0:
-                raise ValueError(f"{setting} of the oracle is {value}: expected a number from 0")
+                raise SettingError(f"{setting} of the oracle is {value}: expected a number from 0")
         self.noise = noise
         self.tie_margin = tie_margin
         self.abstain = abstain
@@ -138,40 +139,40 @@ class OracleAnnotator(SimulatedAnnotator):
 
     @property
     def name(self) -> str:
-        """``oracle:noise=0.2``, followed by the other settings that change answers and are not 0."""
+        """``oracle:noise=0.2``, followed by the other settings that change judgements and are not 0."""
         others = {"tie_margin": self.tie_margin, "abstain": self.abstain}
         if self.noise or self.abstain:
             others["seed"] = self.seed
         return ",".join([f"oracle:noise={self.noise:g}"] + [f"{k}={v:g}" for k, v in others.items() if v])
 
-    def judge(self, view: RegionView) -> Answer:
-        """Answer a question.
+    def judge(self, view: RegionView) -> Choice:
+        """Judge a question.
 
         Args:
             view: with truth.
 
         Returns:
-            The answer; ``tie`` if all candidates are the same in the region.
+            The choice; ``tie`` if all candidates are the same in the region.
 
         Raises:
-            ValueError: the truth is not known.
+            DataError: the truth is not known.
         """
         if view.truth is None:
-            raise ValueError("the oracle needs the truth of the images it judges; add labels, or ask another annotator")
+            raise DataError("the oracle needs the truth of the images it judges; add labels, or ask another annotator")
         random = np.random.default_rng([self.seed, *view.key.encode()])
         abstains, errs = random.random(2) < (self.abstain, self.noise)
         if abstains:
             return "skip"
         numbers = distinct(view.candidates, view.region)
         scores = regional_dice(view.candidates[numbers], view.truth, view.region)
-        ranked = [numbers[i] for i in np.argsort(-scores, kind="stable")]
+        ranked: list[int] = [numbers[i] for i in np.argsort(-scores, kind="stable")]
         if len(ranked) == 1 or -np.diff(-np.sort(-scores))[0] < self.tie_margin:
             return "tie"
         return ranked[random.integers(1, len(ranked))] if errs else ranked[0]
 
 
 class ContourAnnotator(SimulatedAnnotator):
-    """Unsupervised preference optimisation (UPO, arXiv 2602.19423): the edges of the image answer.
+    """Unsupervised preference optimisation (UPO, arXiv 2602.19423): the edges of the image judge.
 
     The model's own prediction, which is the first candidate, is evolved to the edges of the image, and the candidate
     of the highest regional Dice with the evolved mask wins. The truth is not looked at.
@@ -187,7 +188,7 @@ class ContourAnnotator(SimulatedAnnotator):
         second_opinion: skip where the majority of the candidates, morphologically opened, has another best candidate.
 
     Raises:
-        ValueError: when ``margin`` is negative.
+        SettingError: when ``margin`` is negative.
     """
 
     seconds = 0.0
@@ -196,7 +197,7 @@ class ContourAnnotator(SimulatedAnnotator):
         self, margin: float = 0.3, method: str = "geodesic", reach: float = 4.0, second_opinion: bool = True
     ) -> None:
         if not margin >= 0:
-            raise ValueError(f"margin of the contour annotator is {margin}: expected a number from 0")
+            raise SettingError(f"margin of the contour annotator is {margin}: expected a number from 0")
         self.margin = margin
         self.method = method
         self.reach = reach
@@ -226,14 +227,14 @@ class ContourAnnotator(SimulatedAnnotator):
             self._latest = content, (evolved, near, majority(candidates))
         return self._latest[1]
 
-    def judge(self, view: RegionView) -> Answer:
-        """Answer a question.
+    def judge(self, view: RegionView) -> Choice:
+        """Judge a question.
 
         Args:
             view: may lack the truth.
 
         Returns:
-            The answer, never ``tie``.
+            The choice, never ``tie``.
         """
         evolved, near, vote = self.opinions(view.image, view.candidates)
         if not near[view.region].any():
@@ -255,7 +256,7 @@ def choose_annotator(
 
     Args:
         annotator: ``people``, ``oracle``, ``evolution``, or ``auto``: contours for ``upo``, else people if the store
-            has answers of theirs. Labels are read only where the oracle is named.
+            has judgements of theirs. Labels are read only where the oracle is named.
         method: ``lpo``, ``slpo``, ``upo`` or ``image_dpo``.
         store: file of the store.
         oracle: knows the labels.
@@ -265,24 +266,24 @@ def choose_annotator(
         The annotator.
 
     Raises:
-        ValueError: the annotator or the method is unknown, or ``auto`` finds nobody.
+        SettingError: the annotator or the method is unknown, or ``auto`` finds nobody.
     """
     for name, value, known in (("method", method, METHODS), ("annotator", annotator, ANNOTATORS)):
         if value not in known:
-            raise ValueError(f"{name} is {value!r}, expected one of {', '.join(known)}")
+            raise SettingError(f"{name} is {value!r}, expected one of {', '.join(known)}")
     if annotator == "auto":
-        if method != "upo" and not answered_by_people(store):
-            raise ValueError(
-                f"annotator is 'auto', and nobody has answered in {store}; vote on the page (make annotate), or name "
-                "oracle (labels answer) or evolution (contours answer)"
+        if method != "upo" and not judged_by_people(store):
+            raise SettingError(
+                f"annotator is 'auto', and nobody has judged in {store}; vote on the page (make annotate), or name "
+                "oracle (labels judge) or evolution (contours judge)"
             )
         annotator = "evolution" if method == "upo" else "people"
         logger.info("judgements come from: %s", annotator)
     return {"people": PeopleAnnotator(), "oracle": oracle, "evolution": evolution}[annotator]
 
 
-def answered_by_people(store: str | Path) -> bool:
-    """Whether a store exists and has answers of people."""
+def judged_by_people(store: str | Path) -> bool:
+    """Whether a store exists and has judgements of people."""
     if not Path(store).is_file():
         return False
     with JudgementStore(store, create=False) as judgements:

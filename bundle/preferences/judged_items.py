@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from bundle import keys as K
-from bundle.errors import DataError
+from bundle.errors import DataError, SettingError
 from bundle.preferences.candidates.files import file_sha256, read_candidates
 from bundle.preferences.store.judgement_store import Judgement, Question, check_fresh
 
@@ -23,7 +23,7 @@ def judged_items(
 ) -> list[dict[str, Any]]:
     """Put the judgements of each image together, after every check of what they refer to.
 
-    Where several annotators answered a question, the answer that most of them gave counts; who skipped it gave none.
+    Where several annotators judged a question, what most of them chose counts; who skipped it chose nothing.
     Ties, and questions that all skipped or on which annotators are divided, teach nothing and are left out.
 
     Args:
@@ -34,22 +34,22 @@ def judged_items(
 
     Returns:
         For each file of candidates ``image``, ``points``, ``point_labels``, ``candidates_file`` and ``judgements``, a
-        list of (regions, index, chosen).
+        list of (region_split, region_index, chosen).
 
     Raises:
         DataError: there is such a judgement, and it is not to be left out.
-        ValueError: ``stale`` is something else.
+        SettingError: ``stale`` is something else.
     """
     if stale not in STALE:
-        raise ValueError(f"stale_answers is {stale!r}, expected one of {', '.join(STALE)}")
+        raise SettingError(f"stale_judgements is {stale!r}, expected one of {', '.join(STALE)}")
     known = {str(item[K.IMAGE]): item for item in items}
-    answers: dict[str, list[Judgement]] = {}
+    by_question: dict[str, list[Judgement]] = {}
     for judgement in judgements:
-        answers.setdefault(judgement.question.id, []).append(judgement)
+        by_question.setdefault(judgement.question.id, []).append(judgement)
     by_file: dict[str, list[Question]] = {}
     chosen: dict[str, int] = {}
-    for identity, given in answers.items():
-        choice = most_frequent([judgement.answer for judgement in given if judgement.answer != "skip"])
+    for identity, given in by_question.items():
+        choice = most_frequent([judgement.chosen for judgement in given if judgement.chosen != "skip"])
         if isinstance(choice, int):
             chosen[identity] = choice
             by_file.setdefault(given[0].question.candidates_file, []).append(given[0].question)
@@ -67,11 +67,13 @@ def judged_items(
                 questions.append(question)
             except DataError as error:
                 if stale == "refuse":
-                    raise DataError(f"{error}; or set stale_answers to leave_out, to learn from the others") from None
+                    raise DataError(
+                        f"{error}; or set stale_judgements to leave_out, to learn from the others"
+                    ) from None
                 problems.append(error)
         if not questions:
             continue
-        judged = [(question.regions, question.index, chosen[question.id]) for question in questions]
+        judged = [(question.region_split, question.region_index, chosen[question.id]) for question in questions]
         item = {key: known[image][key] for key in (K.IMAGE, K.POINTS, K.POINT_LABELS)}
         found.append({**item, K.CANDIDATES_FILE: file, K.JUDGEMENTS: judged})
     if problems:
@@ -79,8 +81,8 @@ def judged_items(
     return found
 
 
-def most_frequent(answers: list[Any]) -> Any:
-    """The answer given most often, None where there is none or two lead."""
-    leading = Counter(answers).most_common(2)
+def most_frequent(choices: list[Any]) -> Any:
+    """What was chosen most often, None where there is none or two lead."""
+    leading = Counter(choices).most_common(2)
     divided = len(leading) == 2 and leading[0][1] == leading[1][1]
     return None if not leading or divided else leading[0][0]

@@ -8,6 +8,8 @@ from scipy import ndimage
 from torch import nn
 from torch.nn import functional as F
 
+from bundle.errors import SettingError
+
 IN_PLANE = np.zeros((3, 3, 3), dtype=int)
 IN_PLANE[1] = 1
 
@@ -60,7 +62,7 @@ class ExemplarBank(nn.Module):
         recall: share of the clicked instances above the threshold, in (0, 1]; 1 rejects fewest.
 
     Raises:
-        ValueError: when ``recall`` is out of range.
+        SettingError: when ``recall`` is out of range.
     """
 
     exemplars: torch.Tensor
@@ -71,7 +73,7 @@ class ExemplarBank(nn.Module):
     def __init__(self, size: int = 256, neighbours: int = 5, recall: float = 0.8) -> None:
         super().__init__()
         if not 0 < recall <= 1:
-            raise ValueError(f"recall must be in (0, 1], got {recall}")
+            raise SettingError(f"recall must be in (0, 1], got {recall}")
         self.size = size
         self.neighbours = neighbours
         self.recall = recall

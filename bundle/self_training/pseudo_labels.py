@@ -8,6 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bundle.channels import background_of, density_of, foreground_of, logits_of
+from bundle.errors import SettingError
+
 CLICK_MEMORY = 128
 """Number of latest clicks from which the threshold of estimated points is computed."""
 
@@ -142,7 +145,7 @@ class PseudoLabeler(nn.Module):
         density_sigma: standard deviation in pixels of the Gaussian drawn at a given click.
 
     Raises:
-        ValueError: when a threshold is outside its range.
+        SettingError: when a threshold is outside its range.
     """
 
     def __init__(
@@ -157,9 +160,9 @@ class PseudoLabeler(nn.Module):
     ) -> None:
         super().__init__()
         if not 0.5 <= confidence < 1:
-            raise ValueError(f"confidence must be in [0.5, 1), got {confidence}")
+            raise SettingError(f"confidence must be in [0.5, 1), got {confidence}")
         if not 0 < low_threshold <= 0.5:
-            raise ValueError(f"low_threshold must be in (0, 0.5], got {low_threshold}")
+            raise SettingError(f"low_threshold must be in (0, 0.5], got {low_threshold}")
         self.confidence = confidence
         self.low_threshold = low_threshold
         self.click_radius = click_radius
@@ -193,7 +196,7 @@ class PseudoLabeler(nn.Module):
         estimated = density_peaks(density, self.threshold(density, given), self.peak_radius) & ~near
         room = max_points - (given > 0.5).sum(dim=(1, 2, 3))
         estimated = highest_peaks(density, estimated, room, max_points)
-        return torch.cat((torch.maximum(given[:, :1], estimated.to(given.dtype)), given[:, 1:]), dim=1)
+        return torch.cat((torch.maximum(foreground_of(given), estimated.to(given.dtype)), background_of(given)), dim=1)
 
     def threshold(self, density: torch.Tensor, given: torch.Tensor) -> float:
         """Smallest density of an estimated point, from the densities that the latest clicked instances reached.
@@ -203,7 +206,7 @@ class PseudoLabeler(nn.Module):
             given: (B,2,H,W).
         """
         reach = 4 * self.peak_radius + 1  # a square of half width 2 * peak_radius, as in estimate_clicks
-        scores = F.max_pool2d(density, reach, stride=1, padding=reach // 2)[given[:, :1] > 0.5]
+        scores = F.max_pool2d(density, reach, stride=1, padding=reach // 2)[foreground_of(given) > 0.5]
         self.click_scores = torch.cat((self.click_scores.to(scores), scores))[-CLICK_MEMORY:]
         if len(self.click_scores) < CLICK_MEMORY // 4:  # too few for a quantile
             return self.peak_threshold
@@ -226,8 +229,8 @@ class PseudoLabeler(nn.Module):
             complete: (B,) bool, every instance of the image has a given click.
             doubtful: (B,1,H,W) bool, predicted instances in doubt.
         """
-        p = pred[:, :1].sigmoid()
-        foreground, background = given[:, :1] > 0.5, given[:, 1:] > 0.5
+        p = logits_of(pred).sigmoid()
+        foreground, background = foreground_of(given) > 0.5, background_of(given) > 0.5
         possible = p > self.low_threshold
         proved = flood(foreground, possible) | discs(foreground, self.click_radius)
         refuted = (flood(background, p > 0.5) | doubtful) & ~proved | discs(background, self.click_radius)
@@ -235,9 +238,9 @@ class PseudoLabeler(nn.Module):
         inner = possible & ~flood(self._border(possible), possible)  # a click beyond the crop may prove the rest
         refuted = refuted | (all_clicked & inner & ~proved)
         mask = ((p > 0.5) | proved) & ~refuted
-        found = flood(clicks[:, :1] > 0.5, p > 0.5)
+        found = flood(foreground_of(clicks) > 0.5, p > 0.5)
         weight = (1 - p >= self.confidence) | (found & (p >= self.confidence)) | proved | refuted
-        density = pred[:, 1:].clamp(0, 1)
+        density = density_of(pred).clamp(0, 1)
         density = torch.where(refuted, torch.zeros_like(density), density)
         # A given click is a point even where the teacher sees none.
         density = torch.maximum(density, draw_density(foreground, self.density_sigma))

@@ -15,7 +15,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial import cKDTree
 
 from bundle.atomic import make_folder, replacing
-from bundle.errors import DataError
+from bundle.errors import DataError, SettingError
 from bundle.synthetic.styles import STYLES, Style
 
 Field = NDArray[np.float64]
@@ -61,10 +61,12 @@ def generate_image(
         8-connected component of the label is one mitochondrion.
 
     Raises:
-        DataError: if a side of ``shape`` is too short.
+        SettingError: if a side of ``shape`` is too short.
     """
     if len(shape) != 2 or min(shape) < SMALLEST_SIDE:
-        raise DataError(f"shape is {shape}, expected (H, W) of at least {SMALLEST_SIDE} each: ask for a larger image.")
+        raise SettingError(
+            f"shape is {shape}, expected (H, W) of at least {SMALLEST_SIDE} each: ask for a larger image."
+        )
     canvas, to_membrane = _cells(style, shape, rng)
     free = to_membrane > style.membrane_width
     label = np.zeros(shape, np.uint8)
@@ -103,14 +105,14 @@ def write_domain(
         The folder.
 
     Raises:
-        DataError: if the style's name is unknown, a number is negative, ``shape`` is too small, or the folder
-            holds images beyond those asked for, which would be mixed up with the new ones.
+        SettingError: if the style's name is unknown, a number is negative, or ``shape`` is too small.
+        DataError: if the folder holds images beyond those asked for, which would be mixed up with the new ones.
     """
     folder, style = Path(folder), _find_style(style)
     sizes = {"train": train, "test": test}
     for name, value in {**sizes, "seed": seed}.items():
         if value < 0:
-            raise DataError(f"{name} is {value}, expected 0 or more.")
+            raise SettingError(f"{name} is {value}, expected 0 or more.")
     for split, size in sizes.items():
         _refuse_leftovers(folder / split, size)
     for number, (split, size) in enumerate(sizes.items()):
@@ -126,7 +128,7 @@ def _find_style(style: str | Style) -> Style:
     if isinstance(style, Style):
         return style
     if style not in STYLES:
-        raise DataError(f"style is {style!r}, expected one of {sorted(STYLES)} or a Style of your own.")
+        raise SettingError(f"style is {style!r}, expected one of {sorted(STYLES)} or a Style of your own.")
     return STYLES[style]
 
 
@@ -146,8 +148,9 @@ def _write_png(path: Path, array: NDArray[np.uint8]) -> None:
 
 def _noise(shape: tuple[int, int], sigma: float, rng: np.random.Generator) -> Field:
     """Gaussian noise of mean 0, deviation 1 and correlation length ``sigma`` pixels."""
-    field = gaussian_filter(rng.standard_normal(shape), sigma) if sigma > 0 else rng.standard_normal(shape)
-    return (field - field.mean()) / field.std()
+    field: Field = gaussian_filter(rng.standard_normal(shape), sigma) if sigma > 0 else rng.standard_normal(shape)
+    noise: Field = (field - field.mean()) / field.std()
+    return noise
 
 
 def _cells(style: Style, shape: tuple[int, int], rng: np.random.Generator) -> tuple[Field, Field]:
@@ -264,4 +267,5 @@ def _expose(canvas: Field, style: Style, rng: np.random.Generator) -> NDArray[np
     seen = gaussian_filter(canvas, style.blur) + style.shading * _noise(shape, 0.25 * min(shape), rng)
     seen = 0.5 + style.contrast * (np.clip(seen, 0, 1) ** style.gamma - 0.5)
     seen += style.noise * _noise(shape, style.noise_grain, rng)
-    return np.rint(255 * np.clip(seen, 0, 1)).astype(np.uint8)
+    image: NDArray[np.uint8] = np.rint(255 * np.clip(seen, 0, 1)).astype(np.uint8)
+    return image

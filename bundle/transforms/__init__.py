@@ -2,7 +2,7 @@ from .clicks import AddClickChannelsd, RandInstanceClicksd, click_channels
 from .density import InstanceTargetsd, density_map, instance_centres
 from .instances import LabelInstancesd
 from .judgements import GatherChosend, LoadJudgementsd
-from .loading import LoadSectiond
+from .loading import LoadGrayImaged
 from .outputs import SaveOutputsd, SplitOutputd
 from .section import SingleSectiond
 
@@ -11,8 +11,8 @@ __all__ = [
     "GatherChosend",
     "InstanceTargetsd",
     "LabelInstancesd",
+    "LoadGrayImaged",
     "LoadJudgementsd",
-    "LoadSectiond",
     "RandInstanceClicksd",
     "SaveOutputsd",
     "SingleSectiond",

@@ -10,6 +10,8 @@ import torch
 from monai.transforms import MapTransform, Randomizable
 
 from bundle import keys as K
+from bundle.channels import em_of, prompted
+from bundle.errors import DataError
 
 
 def click_channels(shape: Sequence[int], points: Sequence[Sequence[float]], labels: Sequence[int]) -> torch.Tensor:
@@ -24,17 +26,17 @@ def click_channels(shape: Sequence[int], points: Sequence[Sequence[float]], labe
         (2,X,Y) float32 of 0 and 1, channel 0 foreground, channel 1 background.
 
     Raises:
-        ValueError: when a point lies outside, a label is neither 0 nor 1, or their numbers differ.
+        DataError: when a point lies outside, a label is neither 0 nor 1, or their numbers differ.
     """
     if len(points) != len(labels):
-        raise ValueError(f"{len(points)} points but {len(labels)} point labels")
+        raise DataError(f"{len(points)} points but {len(labels)} point labels")
     channels = torch.zeros(2, *shape)
     for point, label in zip(points, labels, strict=True):
         x, y = float(point[0]), float(point[1])
         if label not in (0, 1):
-            raise ValueError(f"point label {label!r}: expected 1 (foreground) or 0 (background)")
+            raise DataError(f"point label {label!r}: expected 1 (foreground) or 0 (background)")
         if not (0 <= x < shape[0] and 0 <= y < shape[1]):
-            raise ValueError(f"point ({x:g}, {y:g}) lies outside the image of {shape[0]}x{shape[1]} pixels")
+            raise DataError(f"point ({x:g}, {y:g}) lies outside the image of {shape[0]}x{shape[1]} pixels")
         channels[1 - int(label), int(x), int(y)] = 1.0
     return channels
 
@@ -51,7 +53,7 @@ class AddClickChannelsd(MapTransform):
         max_points: the most clicks that the network takes, or None when windows or crops are checked elsewhere.
 
     Raises:
-        ValueError: for a click outside the image, more than ``max_points``, or if ``point_labels`` and ``points``
+        DataError: for a click outside the image, more than ``max_points``, or if ``point_labels`` and ``points``
             differ in number.
     """
 
@@ -66,7 +68,7 @@ class AddClickChannelsd(MapTransform):
         given = d.get(K.POINT_LABELS)
         labels = [1] * len(points) if given is None else list(given)
         if len(labels) != len(points):
-            raise ValueError(
+            raise DataError(
                 f"{len(points)} points but {len(labels)} point labels; leave them out if all are foreground"
             )
         for name, label in (("foreground", 1), ("background", 0)):
@@ -74,10 +76,10 @@ class AddClickChannelsd(MapTransform):
             points += extra
             labels += [label] * len(extra)
         if self.max_points is not None and len(points) > self.max_points:
-            raise ValueError(f"{len(points)} clicks on one image, but the network takes at most {self.max_points}")
+            raise DataError(f"{len(points)} clicks on one image, but the network takes at most {self.max_points}")
         for key in self.key_iterator(d):
             image = d[key]
-            d[key] = torch.cat((image[:1], click_channels(image.shape[1:], points, labels).to(image)), dim=0)
+            d[key] = prompted(em_of(image), click_channels(image.shape[1:], points, labels).to(image))
         return d
 
 
@@ -115,5 +117,5 @@ class RandInstanceClicksd(Randomizable, MapTransform):
         for key in self.key_iterator(d):
             image = d[key]
             drawn = click_channels(image.shape[1:], points, [1] * len(points)).to(image)
-            d[key] = torch.cat((image[:1], drawn), dim=0)
+            d[key] = prompted(em_of(image), drawn)
         return d

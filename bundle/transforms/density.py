@@ -12,6 +12,7 @@ from scipy import ndimage
 from skimage.measure import label as connected_components
 
 from bundle import keys as K
+from bundle.errors import SettingError
 
 
 def instance_centres(instances: np.ndarray) -> np.ndarray:
@@ -47,8 +48,9 @@ def density_map(shape: tuple[int, int], centres: np.ndarray, sigma: float) -> np
     seeds = np.ones(shape, dtype=bool)
     seeds[tuple(centres.T)] = False
     # The largest of several equal Gaussians is that of the nearest centre.
-    distance = ndimage.distance_transform_edt(seeds)
-    return np.exp(-np.square(distance) / (2 * sigma * sigma)).astype(np.float32)
+    distance: np.ndarray = ndimage.distance_transform_edt(seeds)
+    density: np.ndarray = np.exp(-np.square(distance) / (2 * sigma * sigma)).astype(np.float32)
+    return density
 
 
 class InstanceTargetsd(MapTransform):
@@ -58,14 +60,17 @@ class InstanceTargetsd(MapTransform):
         keys: the mask; anything but 0 is foreground.
         sigma: standard deviation of a Gaussian, in pixels.
         connectivity: 8 or 4 neighbours join pixels to one instance.
+
+    Raises:
+        SettingError: when ``sigma`` is not positive, or ``connectivity`` neither 4 nor 8.
     """
 
     def __init__(self, keys: str = K.LABEL, sigma: float = 4.0, connectivity: int = 8) -> None:
         super().__init__(keys)
         if connectivity not in (4, 8):
-            raise ValueError(f"connectivity must be 4 or 8, got {connectivity}")
+            raise SettingError(f"connectivity must be 4 or 8, got {connectivity}")
         if sigma <= 0:
-            raise ValueError(f"sigma must be positive, got {sigma}")
+            raise SettingError(f"sigma must be positive, got {sigma}")
         self.sigma = sigma
         self.connectivity = 1 if connectivity == 4 else 2
 

@@ -10,6 +10,7 @@ import torch
 from monai.transforms import MapTransform, Randomizable, Transform
 
 from bundle import keys as K
+from bundle.errors import DataError
 from bundle.losses.preference import chosen_mask
 from bundle.preferences.candidates.comparison import disputed
 from bundle.preferences.candidates.files import read_candidates
@@ -19,7 +20,7 @@ from bundle.preferences.questions.regions import split_regions
 class LoadJudgementsd(MapTransform):
     """Read the candidates of an item and draw its judgements.
 
-    Needs ``candidates_file`` and ``judgements``, a list of (regions, index, chosen). Adds ``candidates``
+    Needs ``candidates_file`` and ``judgements``, a list of (region_split, region_index, chosen). Adds ``candidates``
     (K,X,Y) float32; ``regions`` and ``chosen`` (1,X,Y) int32, both counted from 1 with 0 for none, as padding
     adds it; ``judged`` (1,X,Y) float32. Where there are fewer than ``max_candidates``,
     copies of the chosen mask are added, which do not count as rejected.
@@ -29,7 +30,7 @@ class LoadJudgementsd(MapTransform):
         max_candidates: K.
 
     Raises:
-        ValueError: when called: the candidates have another shape than the image, or there are more than K.
+        DataError: when called: the candidates have another shape than the image, or there are more than K.
     """
 
     def __init__(self, keys: str = K.IMAGE, max_candidates: int = 8) -> None:
@@ -43,9 +44,9 @@ class LoadJudgementsd(MapTransform):
         masks = read_candidates(file).masks
         for key in self.key_iterator(d):
             if d[key].shape[1:] != masks.shape[1:]:
-                raise ValueError(f"{file}: candidates of {masks.shape[1:]} pixels, image of {tuple(d[key].shape[1:])}")
+                raise DataError(f"{file}: candidates of {masks.shape[1:]} pixels, image of {tuple(d[key].shape[1:])}")
         if len(masks) > self.max_candidates:
-            raise ValueError(f"{file}: {len(masks)} candidates, more than candidates_count {self.max_candidates}")
+            raise DataError(f"{file}: {len(masks)} candidates, more than candidates_count {self.max_candidates}")
         regions, chosen = judgement_maps(masks, d.pop(K.JUDGEMENTS))
         best = chosen_together(masks, chosen)[None]
         filled = np.concatenate((masks, *[best] * (self.max_candidates - len(masks))))
@@ -61,16 +62,16 @@ def judgement_maps(masks: np.ndarray, judgements: list[tuple[str, int, int]]) ->
 
     Args:
         masks: candidates (K,X,Y) bool.
-        judgements: (regions, index, chosen) of each region, see
+        judgements: (region_split, region_index, chosen) of each region, see
             :mod:`bundle.preferences.questions.regions`. Where regions overlap the later one counts.
 
     Returns:
         Regions and chosen candidates, (X,Y) int32 counted from 1, 0 for none.
     """
-    splits = {regions: split_regions(regions, masks) for regions, _, _ in judgements}
+    splits = {region_split: split_regions(region_split, masks) for region_split, _, _ in judgements}
     numbers, chosen = np.zeros(masks.shape[1:], np.int32), np.zeros(masks.shape[1:], np.int32)
-    for number, (regions, index, choice) in enumerate(judgements, start=1):
-        inside = splits[regions] == index
+    for number, (region_split, region_index, choice) in enumerate(judgements, start=1):
+        inside = splits[region_split] == region_index
         numbers[inside], chosen[inside] = number, choice + 1
     return numbers, chosen
 

@@ -12,8 +12,10 @@ from bundle.data.image_files import check_section, opened
 from bundle.data.pixels import check_finite
 
 
-class LoadSectiond(MapTransform):
-    """MONAI's ``LoadImaged`` without meta dictionaries, for files that are judged before its reader opens them.
+class LoadGrayImaged(MapTransform):
+    """MONAI's ``LoadImaged`` for files of one gray image, which are checked before its reader opens them.
+
+    There are no meta dictionaries.
 
     Args:
         keys: paths, which become (X,Y,...) tensors.
@@ -36,7 +38,7 @@ class LoadSectiond(MapTransform):
             path = d[key]
             with opened(path, self.reader) as header:
                 check_section(path, header)
-                section = self.load(path)
-            check_finite(section, path)
-            d[key] = section
+                image = self.load(path)
+            check_finite(image, path)
+            d[key] = image
         return d

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from bundle import keys as K
 from bundle.atomic import make_folder, replacing
+from bundle.channels import density_of, logits_of
 from bundle.data.image_files import check_section, opened, stem, write_itk
 from bundle.data.result_files import result_path
-from bundle.errors import DataError
+from bundle.errors import DataError, SettingError
 
 EIGHT_BIT = (".png",)
 """Formats without floating point: masks are written as 0 and 255, density maps times 255."""
@@ -32,13 +33,14 @@ class SplitOutputd(MapTransform):
         threshold: probability above which a pixel is foreground.
 
     Raises:
-        ValueError: when ``threshold`` is not between 0 and 1, or, when called, the output is not finite.
+        SettingError: when ``threshold`` is not between 0 and 1.
+        DataError: when called: the output is not finite.
     """
 
     def __init__(self, keys: str = K.PRED, threshold: float = 0.5) -> None:
         super().__init__(keys)
         if not 0 < threshold < 1:
-            raise ValueError(f"threshold must be between 0 and 1, got {threshold}")
+            raise SettingError(f"threshold must be between 0 and 1, got {threshold}")
         self.logit = float(np.log(threshold / (1 - threshold)))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -47,12 +49,12 @@ class SplitOutputd(MapTransform):
         for key in self.key_iterator(d):
             out = d[key]
             if not torch.isfinite(out).all():
-                raise ValueError(
-                    f"the network's output for {_source(out, 'an image')} holds NaN or infinite values: look for NaN "
-                    "in the image, and try amp false"
+                raise DataError(
+                    f"the network's output for {_input_file(out, 'an image')} holds NaN or infinite values: look for "
+                    "NaN in the image, and try amp false"
                 )
-            d[K.DENSITY] = out[1:].float().clamp(0, 1)
-            d[key] = (out[:1] > self.logit).byte()
+            d[K.DENSITY] = density_of(out).float().clamp(0, 1)
+            d[key] = (logits_of(out) > self.logit).byte()
         return d
 
 
@@ -69,7 +71,7 @@ class SaveOutputsd(MapTransform):
 
     Raises:
         StorageError: the folder cannot be made, or, when called, a file not written.
-        ValueError: when called, for more instances than 16 bit can number.
+        DataError: when called, for more instances than 16 bit can number.
     """
 
     def __init__(self, keys: str = K.PRED, output_dir: str | Path = "eval") -> None:
@@ -80,20 +82,21 @@ class SaveOutputsd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> Mapping[Hashable, Any]:
         """Write, and return the item as it is."""
         for key in self.key_iterator(data):
-            source = _source(data[key])
-            picture = str(result_path(source, key, self.output_dir)).endswith(EIGHT_BIT)
+            file = _input_file(data[key])
+            picture = str(result_path(file, key, self.output_dir)).endswith(EIGHT_BIT)
             for result, section in self._sections(data, key, picture).items():
-                write_like(result_path(source, result, self.output_dir), section, source)
+                write_like(result_path(file, result, self.output_dir), section, file)
         return data
 
     @staticmethod
-    def _sections(data: Mapping[Hashable, Any], key: Hashable, picture: bool) -> dict[str, NDArray]:
+    def _sections(data: Mapping[Hashable, Any], key: Hashable, picture: bool) -> dict[str, NDArray[Any]]:
         """The arrays (X,Y) of the files, as their format wants them."""
         mask, density, instances = (_section(data[name]) for name in (key, K.DENSITY, K.INSTANCES))
         count, most = int(instances.max(initial=0)), np.iinfo(np.uint16).max
         if count > most:
-            raise ValueError(
-                f"{_source(data[key])}: {count} instances, but the file can number {most}; raise min_size or threshold"
+            raise DataError(
+                f"{_input_file(data[key])}: {count} instances, but the file can number {most}; "
+                "raise min_size or threshold"
             )
         return {
             "mask": (mask > 0).astype(np.uint8) * np.uint8(255 if picture else 1),
@@ -102,7 +105,7 @@ class SaveOutputsd(MapTransform):
         }
 
 
-def write_like(path: str | Path, section: NDArray, reference: str | Path) -> None:
+def write_like(path: str | Path, section: NDArray[Any], reference: str | Path) -> None:
     """Write a section with the geometry of another file, atomically.
 
     MONAI's writers drop what a 2D affine does not hold: NIfTI's unit, and the position of a section in a file with a
@@ -131,7 +134,7 @@ def _is_nifti(path: Path) -> bool:
     return path.name.endswith((".nii", ".nii.gz"))
 
 
-def _write_itk(path: Path, section: NDArray, like: Any) -> None:
+def _write_itk(path: Path, section: NDArray[Any], like: Any) -> None:
     # ITK's arrays are (y, x) or (z, y, x)
     rows = np.ascontiguousarray(section.T).reshape(itk.array_view_from_image(like).shape)
     image = itk.image_view_from_array(rows)
@@ -139,18 +142,18 @@ def _write_itk(path: Path, section: NDArray, like: Any) -> None:
     write_itk(path, image)
 
 
-def _write_nifti(path: Path, section: NDArray, like: Any) -> None:
+def _write_nifti(path: Path, section: NDArray[Any], like: Any) -> None:
     image = type(like)(section.reshape(like.shape), like.affine, like.header, dtype=section.dtype)
     image.header["cal_min"] = image.header["cal_max"] = 0  # the brightness window of the input
     nibabel.save(image, path)
 
 
-def _section(value: Any) -> NDArray:
-    array = convert_to_numpy(value)
+def _section(value: Any) -> NDArray[Any]:
+    array: NDArray[Any] = convert_to_numpy(value)
     return array.reshape(array.shape[-2:])
 
 
-def _source(value: Any, default: str | None = None) -> str:
+def _input_file(value: Any, default: str | None = None) -> str:
     """The file that a MetaTensor comes from."""
     name = getattr(value, "meta", {}).get("filename_or_obj", default)
     if name is None:

@@ -9,6 +9,7 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
 from bundle import keys as K
+from bundle.errors import DataError
 
 
 class SingleSectiond(MapTransform):
@@ -26,13 +27,13 @@ class SingleSectiond(MapTransform):
         """Return the item with its image (1,X,Y).
 
         Raises:
-            ValueError: when the image has several channels or several sections.
+            DataError: when the image has several channels or several sections.
         """
         d = dict(data)
         for key in self.key_iterator(d):
             shape = tuple(d[key].shape)
             if shape[0] != 1 or len(shape) < 3 or any(length != 1 for length in shape[3:]):
-                raise ValueError(
+                raise DataError(
                     f"{key} has shape {shape} (channels, x, y, ...), expected one gray section (1, x, y). Save colour "
                     "as plain gray; take stacks apart with python -m scripts.prepare_data"
                 )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bundle.atomic import make_folder, storage_errors
 from bundle.config_text import config_text
+from bundle.handlers.model_overlay import overlays_of
 from scripts.comparison.bundle_process import run_bundle
 
 
@@ -49,13 +50,16 @@ class Cells:
     common: dict[str, object]
     jobs: int
 
-    def bundle(self, result: Path, run_id: str, configs: Sequence[str], **options: object) -> None:
+    def bundle(
+        self, result: Path, run_id: str, configs: Sequence[str], weights: Path | None = None, **options: object
+    ) -> None:
         """Run a command of the bundle; its output goes to a log beside the result.
 
         Args:
             result: the file that it ends with.
             run_id: what to run.
             configs: a complete configuration and what is laid over it, behind the schedule; below ``configs``.
+            weights: checkpoint that it loads, whose overlay goes behind the schedule too; None if it loads none.
             options: further settings; those that are None are left to the configuration.
 
         Raises:
@@ -66,7 +70,8 @@ class Cells:
             return
         make_folder(result.parent)
         log, work = result.with_suffix(".log"), result.with_suffix(".work")
-        files = [str(Path("configs") / name) for name in (configs[0], *self.overlays, *configs[1:])]
+        overlays = [*self.overlays, *([] if weights is None else map(str, overlays_of(weights)))]
+        files = [str(Path("configs") / name) for name in (configs[0], *overlays, *configs[1:])]
         arguments = ["run", run_id, "--config_file", str(files)]
         for key, value in {**self.common, "work_dir": work, "resume": True, **options}.items():
             if value is not None:

@@ -29,7 +29,7 @@ def write_noise_figure(path: Path, by_noise: Mapping[float, float], lines: Mappi
     ax.plot(*zip(*sorted(by_noise.items()), strict=True), marker="o", color="#0072b2", label="lpo")
     for (name, dice), style, colour in zip(lines.items(), ("--", ":"), ("#d55e00", "#000000"), strict=True):
         ax.axhline(dice, linestyle=style, color=colour, label=name)
-    ax.set_xlabel("probability of a wrong answer")
+    ax.set_xlabel("probability of a wrong judgement")
     ax.set_ylabel("Dice, automatic")
     ax.set_xticks(sorted(by_noise))
     figure.legend(loc="outside upper center", ncols=3)

@@ -61,12 +61,12 @@ def read_cost(store: Path) -> dict[str, float]:
         store: its store of judgements.
 
     Returns:
-        ``judgements``, the number of answers other than ``skip``, and ``annotation_seconds``, the time that all answers
+        ``judgements``, the number of those other than ``skip``, and ``annotation_seconds``, the time that all
         take a person.
     """
     with JudgementStore(store, create=False) as judgements:
-        answers = judgements.judgements()
+        given = judgements.judgements()
     return {
-        "judgements": sum(answer.answer != "skip" for answer in answers),
-        "annotation_seconds": round(sum(answer.seconds for answer in answers), 1),
+        "judgements": sum(judgement.chosen != "skip" for judgement in given),
+        "annotation_seconds": round(sum(judgement.seconds for judgement in given), 1),
     }

@@ -16,7 +16,7 @@ from bundle.data.domain_folder import DATALIST
 from bundle.data.image_files import is_image, read_header, read_image
 from bundle.inferers import PromptedSlidingWindowInferer
 from bundle.preferences.store.judgement_store import JudgementStore
-from bundle.transforms import LoadSectiond
+from bundle.transforms import LoadGrayImaged
 from scripts.fuzzing.image_seeds import SECRET_FILE, TOKENS, image_seeds
 from scripts.fuzzing.seeds import damage
 from scripts.fuzzing.target import BrokenPromise, Target, refusal
@@ -42,7 +42,7 @@ class ImageTarget(Target):
         config = ConfigParser()
         config.read_config(str(CONFIG))
         self.preprocessing = config.get_parsed_content("preprocessing")
-        self.load_section = LoadSectiond(K.IMAGE, reader=config.get_parsed_content("reader"))
+        self.load_image = LoadGrayImaged(K.IMAGE, reader=config.get_parsed_content("reader"))
         self.network = tiny_network()
         self.store = self.held.enter_context(JudgementStore(folder / "preferences.sqlite"))
         self.inferer = PromptedSlidingWindowInferer([16, 16], max_points=6)
@@ -59,7 +59,7 @@ class ImageTarget(Target):
         path = next(file for file in sorted(given.iterdir()) if is_image(file))
         refused = refusal(lambda: read_header(path), path.name)
         refused = refusal(lambda: check_pixels(read_image(path)), path.name) or refused
-        refusal(lambda: check_pixels(np.asarray(self.load_section({K.IMAGE: str(path)})[K.IMAGE])), path.name)
+        refusal(lambda: check_pixels(np.asarray(self.load_image({K.IMAGE: str(path)})[K.IMAGE])), path.name)
         (given / DATALIST).write_text(json.dumps({"training": [{K.IMAGE: path.name}]}))
         refusal(lambda: self.open_page(given).picture(0))
         return refused

@@ -29,15 +29,15 @@ QUESTION, VERSION = "@question@", "@version@"
 """In a body, the id of a question that is there, and the version of the clicks in the image that bodies are about."""
 
 CLICKS = {"points": [[10, 12], [3, 4]], "labels": [1, 0]}
-ANSWER = {"uid": "0" * 32, "annotator": "ada", "question": QUESTION, "answer": 1, "seconds": 2.5}
+VOTE = {"uid": "0" * 32, "annotator": "ada", "question": QUESTION, "chosen": 1, "seconds": 2.5}
 KEPT_SOUND = 0.15
 """Share of the bodies that differ from sound ones in their numbers alone, so that the page gets something to keep."""
 BODIES: tuple[tuple[str, str, Any], ...] = (
     ("PUT", "/api/images/1/clicks", {**CLICKS, "uid": "3" * 32, "annotator": "ada", "version": VERSION}),
     ("POST", "/api/images/0/mask", {**CLICKS, "network": "start"}),
-    ("POST", "/api/judgements", ANSWER),
-    ("POST", "/api/judgements", {**ANSWER, "answer": "tie", "uid": "1" * 32}),
-    ("POST", "/api/judgements", {**ANSWER, "answer": "undo", "uid": "2" * 32}),
+    ("POST", "/api/judgements", VOTE),
+    ("POST", "/api/judgements", {**VOTE, "chosen": "tie", "uid": "1" * 32}),
+    ("POST", "/api/judgements", {**VOTE, "chosen": "undo", "uid": "2" * 32}),
     ("POST", "/api/training", {"method": "lpo"}),
     ("POST", "/api/training/stop", {}),
 )

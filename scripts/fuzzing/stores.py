@@ -19,7 +19,7 @@ from scripts.fuzzing.tiny_page import IMAGES, make_questions, write_domain
 
 EXPORT, STORE = "export.jsonl", "preferences.sqlite"
 TIME = "2024-02-29T23:59:59.125000+00:00"
-ANSWERS: tuple[int | str, ...] = (1, 0, "tie", "skip", "undo", 2)
+CHOSEN: tuple[int | str, ...] = (1, 0, "tie", "skip", "undo", 2)
 WORDS = (
     *("tie", "skip", "undo", "person:ada", "person:bob", "oracle:noise=0", "evolution:x", TIME, "grid:16", "image"),
     *(
@@ -42,7 +42,7 @@ CELLS: tuple[Any, ...] = (
 
 
 class StoreTarget(Target):
-    """A store with some answers to questions about a small domain.
+    """A store with some judgements of questions about a small domain.
 
     Args:
         folder: as of :class:`Target`.
@@ -59,9 +59,9 @@ class StoreTarget(Target):
         self.sound = folder / STORE
         with JudgementStore(self.sound) as store:
             store.open_questions(self.questions)
-            for number, answer in enumerate(ANSWERS):
+            for number, chosen in enumerate(CHOSEN):
                 asked = self.questions[number // 2]
-                store.add(Judgement(asked, answer, "person:ada", 1.5, TIME, f"{number:032d}"))
+                store.add(Judgement(asked, chosen, "person:ada", 1.5, TIME, f"{number:032d}"))
             store.clicks.save(self.questions[0].image, {(10, 12): 1, (3, 4): 0}, 0, "person:ada", "9" * 32)
             store.export_jsonl(folder / EXPORT)
 

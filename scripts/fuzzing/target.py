@@ -9,6 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import ClassVar
 
+from bundle.errors import MendableError
+
 LONGEST_LINE = 2000
 """Characters of a refusal."""
 
@@ -75,12 +77,12 @@ def refusal(call: Callable[[], object], naming: str = "") -> str | None:
         Its refusal, None where it accepted.
 
     Raises:
-        BrokenPromise: it refused, but not with one line that a person can use. What is neither a ValueError nor an
+        BrokenPromise: it refused, but not with one line that a person can use. What is neither a MendableError nor an
             OSError passes through.
     """
     try:
         call()
-    except (ValueError, OSError) as error:
+    except (MendableError, OSError) as error:
         check_line(str(error), naming)
         return str(error)
     return None

@@ -10,7 +10,8 @@ from fastapi import FastAPI
 
 from bundle.annotate.click_service import ClickService
 from bundle.annotate.server import create_app
-from bundle.annotate.training_process import BusyError, Method, Training
+from bundle.annotate.training_lock import BusyError
+from bundle.annotate.training_process import Method, Training
 from bundle.annotate.vote_service import VoteService
 from bundle.data.domain_folder import write_datalist
 from bundle.data.image_files import read_image, stem, write_png

@@ -30,7 +30,7 @@ from starlette.requests import Request
 
 from bundle.annotate.error_answers import answer_errors
 from bundle.data.image_files import SUFFIXES, read_header
-from bundle.errors import DataError
+from bundle.errors import DataError, MendableError
 
 LABEL_SUFFIXES = (*(suffix for suffix in SUFFIXES if suffix != ".mhd"), ".xml")
 """An ``.mhd`` is half an image: its pixels are in another file."""
@@ -223,8 +223,8 @@ def create_app(instance: MONAILabelApp, token: str) -> FastAPI:
 
     answer_errors(app)
 
-    @app.exception_handler(DataError)
-    def unusable(request: Request, error: DataError) -> JSONResponse:
+    @app.exception_handler(MendableError)
+    def unusable(request: Request, error: MendableError) -> JSONResponse:
         return JSONResponse({"detail": str(error).splitlines()[0]}, 400)
 
     return app

@@ -35,13 +35,13 @@ from bundle.atomic import make_folder  # noqa: E402
 from bundle.config_text import config_text  # noqa: E402
 from bundle.data.image_files import SUFFIXES, read_header, write_png  # noqa: E402
 from bundle.data.points import Clicks, check_inside  # noqa: E402
-from bundle.errors import DataError  # noqa: E402
-from bundle.handlers.weights import load_matching  # noqa: E402
+from bundle.errors import DataError, MendableError  # noqa: E402
+from bundle.handlers.model_overlay import overlays_of  # noqa: E402
+from bundle.handlers.weights import load_weights  # noqa: E402
 from bundle.preferences.store.click_records import ClicksChangedError  # noqa: E402
 from bundle.preferences.store.judgement_store import JudgementStore  # noqa: E402
 from bundle.preferences.store.records import new_uid  # noqa: E402
 from bundle.preferences.store.saved_clicks import SavedClicks, as_pixels  # noqa: E402
-from bundle.state_files import read_state  # noqa: E402
 
 CLICKS = ("foreground", "background")
 REGION = ("output", "region", "location", "size", "min_poly_area")
@@ -66,32 +66,39 @@ class PreferDasApp(MONAILabelApp):
         app_dir: folder of this file.
         studies: folder of images; clicks, labels and weights trained here are kept in it.
         conf: ``checkpoint``, weights to start with (default ``models/adapted.pt``); ``config``, overlays on the
-            configurations, separated by commas.
+            configurations, separated by commas. That of the weights is added behind them.
 
     Raises:
-        DataError: the studies are no folder, or there is no checkpoint.
-        ValueError: the checkpoint is of another network than the configuration describes.
+        DataError: the studies are no folder, there is no checkpoint, it is of another network than the configuration
+            describes, or nobody tells the pixel size.
+        SettingError: the checkpoint is of other settings than the configuration.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         if "://" in studies:
             raise DataError(f"studies is {studies}, expected a folder of images")
-        overlays = [name for name in (conf or {}).get("config", "").split(",") if name]
-        self.train_files = [str(ROOT / name) for name in ("configs/train.json", *overlays)]
+        overlays = [str(ROOT / name) for name in (conf or {}).get("config", "").split(",") if name]
+        work = Path(studies) / WORK
+        self.trained = work / "adapted.pt"
+        inference = str(ROOT / "configs" / "inference.json")
+        start = start_of(conf or {}, [inference, *overlays])
+        self.weights = [start, self.trained]
+        latest = [path for path in self.weights if path.is_file()][-1]
+        overlays += map(str, overlays_of(latest) or overlays_of(start))
+        self.train_files = [str(ROOT / "configs" / "train.json"), *overlays]
         self.parser = ConfigParser()
-        self.parser.read_config([str(ROOT / name) for name in ("configs/inference.json", *overlays)])
+        self.parser.read_config([inference, *overlays])
         asking = ConfigParser()
         asking.read_config([*self.train_files, *(str(ROOT / "configs" / name) for name in ASKING)])
         for parser in (self.parser, asking):
             parser["bundle_root"] = config_text(ROOT)
-        work = Path(studies) / WORK
-        self.trained = work / "adapted.pt"
-        start = Path((conf or {}).get("checkpoint") or self.parser.get_parsed_content("checkpoint"))
-        if not start.is_file():
-            raise DataError(f"{start}: no such checkpoint; train one first, or name another with --conf checkpoint")
-        self.weights = [start, self.trained]
-        latest = [path for path in self.weights if path.is_file()][-1]
-        load_matching(self.parser.get_parsed_content("network_def"), read_state(latest), str(latest))
+        self.parser["resolved_pixel_size"] = "@pixel_size"  # the weights'; images of the studies may tell none
+        asking["resolved_pixel_size"] |= {"folders": ["@source_dir"], "required": False}  # studies have no datalist
+        if asking.get_parsed_content("resolved_pixel_size") is None:
+            source = asking.get_parsed_content("source_dir")
+            raise DataError(f"{source}: tells no pixel size; give pixel_size, in nanometres, in an overlay (--config)")
+        settings = self.parser.get_parsed_content("model_settings")
+        load_weights(self.parser.get_parsed_content("network_def"), latest, settings)
         self.disagreement = Disagreement(asking, self.weights, work / "candidates")
         metadata = json.loads((ROOT / "configs" / "metadata.json").read_text())
         classes = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
@@ -150,7 +157,7 @@ class PreferDasApp(MONAILabelApp):
             result = super().infer({**kept, "model": model, "image": path}, datastore)
             if clicks.points:
                 self.save_clicks(path, clicks)
-        except ValueError as error:
+        except MendableError as error:
             raise HTTPException(400, str(error)) from None
         return result
 
@@ -167,7 +174,7 @@ class PreferDasApp(MONAILabelApp):
         """Refuse a wrong request before a process is started for it.
 
         Raises:
-            DataError: a value is of another type, or out of range.
+            SettingError: a value is of another type, or out of range.
         """
         self._trainers[model].asked(request)
 
@@ -192,7 +199,7 @@ class PreferDasApp(MONAILabelApp):
             with tempfile.TemporaryDirectory() as folder:
                 write_png(Path(folder) / "label.png", mask)
                 self.datastore().save_label(image_id, str(Path(folder) / "label.png"), DefaultLabelTag.FINAL, {})
-        except ValueError as error:
+        except MendableError as error:
             outlines.unlink()
             self.datastore().refresh()  # it forgets the label
             raise HTTPException(400, str(error)) from None
@@ -229,6 +236,21 @@ class PreferDasApp(MONAILabelApp):
         make_folder(file.parent)
         with JudgementStore(file, wait=PATIENCE) as store:
             yield SavedClicks(store, Path(self.studies) / POINTS_FILE, Path(self.studies), names)
+
+
+def start_of(conf: dict[str, str], files: list[str]) -> Path:
+    """The weights that the server starts with: those of ``conf``, or those that the configuration files name.
+
+    Raises:
+        DataError: they are not there.
+    """
+    config = ConfigParser()
+    config.read_config(files)
+    config["bundle_root"] = config_text(ROOT)
+    start = Path(conf.get("checkpoint") or config.get_parsed_content("checkpoint"))
+    if not start.is_file():
+        raise DataError(f"{start}: no such checkpoint; train one first, or name another with --conf checkpoint")
+    return start
 
 
 def read_clicks(request: dict[str, Any]) -> Clicks:

@@ -33,15 +33,12 @@ def describe(interactive: bool) -> str:
     return f"Segments mitochondria in 2D electron microscopy.{prompted}"
 
 
-def write_documentation(
-    model: StandaloneModel, interactive: bool, pixel_size: float | None, licence: str | None
-) -> str:
+def write_documentation(model: StandaloneModel, interactive: bool, licence: str | None) -> str:
     """Write the page.
 
     Args:
         model: of the package.
         interactive: with clicks and density.
-        pixel_size: of the images that it is made for, in nanometres; None for unknown.
         licence: of the weights, an SPDX identifier; None for not stated.
 
     Returns:
@@ -49,7 +46,7 @@ def write_documentation(
     """
     width, height = model.window
     low, high = model.percentiles
-    size = f"{pixel_size:g} nm; resample images of other pixel sizes" if pixel_size else "not stated"
+    size = f"{model.pixel_size:g} nm; resample images of other pixel sizes" if model.pixel_size else "not stated"
     papers = "".join(f"- {title}: https://doi.org/{doi}\n" for title, doi in PAPERS.items())
     return f"""# Mitochondria in electron microscopy
 

@@ -41,4 +41,5 @@ def cover_picture(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[
     """
     square = np.s_[:, : image.shape[0]]
     sides = [overlay(image[square].T, drawn, None) for drawn in (None, mask[square].T)]
-    return np.rint(255 * np.concatenate(sides, axis=1)).astype(np.uint8)
+    picture: NDArray[np.uint8] = np.rint(255 * np.concatenate(sides, axis=1)).astype(np.uint8)
+    return picture

@@ -40,14 +40,12 @@ class Card:
         version: such as 0.1.0.
         authors: names.
         license: SPDX identifier of the weights' licence, or None for not stated.
-        pixel_size: of the images that it is made for, in nanometres, or None for unknown.
     """
 
     name: str
     version: str
     authors: Sequence[str]
     license: str | None
-    pixel_size: float | None
 
 
 def write_package(model: StandaloneModel, card: Card, interactive: bool, path: Path) -> None:
@@ -86,7 +84,7 @@ def _describe(model: StandaloneModel, card: Card, interactive: bool, folder: Pat
     image, clicks = example_image()
     mask, density = model.segment(image, clicks if interactive else None)
     files = _Files(folder)
-    axes = _Axes(card.pixel_size)
+    axes = _Axes(model.pixel_size)
     inputs = [
         spec.InputTensorDescr(
             id=spec.TensorId("image"),
@@ -142,7 +140,7 @@ def _describe(model: StandaloneModel, card: Card, interactive: bool, folder: Pat
         license=card.license,
         cite=[spec.CiteEntry(text=text, doi=spec.Doi(doi)) for text, doi in PAPERS.items()],
         tags=[*TAGS, *(["interactive"] if interactive else [])],
-        documentation=files.text("README.md", write_documentation(model, interactive, card.pixel_size, card.license)),
+        documentation=files.text("README.md", write_documentation(model, interactive, card.license)),
         covers=[files.picture("cover.png", cover_picture(image, mask))],
         inputs=inputs,
         outputs=outputs,

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from bundle import keys as K
 from bundle.config_text import config_text
 from bundle.errors import DataError
-from bundle.handlers import LoadWeights
+from bundle.handlers.model_overlay import overlays_of
+from bundle.handlers.weights import load_weights
 from bundle.inferers import PromptedSlidingWindowInferer
 from bundle.networks import PromptableSegmenter
 from bundle.networks.standalone import AutomaticSegmenter, InteractiveSegmenter
@@ -37,6 +38,7 @@ class StandaloneModel:
         normalize: what the network expects of an image.
         percentiles: of it, in percent.
         threshold: probability above which a pixel is foreground.
+        pixel_size: of the images that it is made for, in nanometres; None for unknown.
     """
 
     network: PromptableSegmenter
@@ -45,6 +47,7 @@ class StandaloneModel:
     normalize: Compose
     percentiles: tuple[float, float]
     threshold: float
+    pixel_size: float | None
 
     @property
     def window(self) -> tuple[int, int]:
@@ -77,23 +80,30 @@ class StandaloneModel:
         return item[K.PRED][0].mT.bool().numpy(), item[K.DENSITY][0].mT.numpy()
 
 
-def load_model(checkpoint: Path, overlays: Sequence[Path] = ()) -> StandaloneModel:
-    """Read a checkpoint as ``configs/inference.json`` and overlays describe it.
+def load_model(checkpoint: Path, overlays: Sequence[Path] = (), pixel_size: float | None = None) -> StandaloneModel:
+    """Read a checkpoint as ``configs/inference.json`` and overlays describe it; that beside the checkpoint is added.
 
     Args:
         checkpoint: file of weights.
         overlays: configurations behind ``configs/inference.json``.
+        pixel_size: of the images that it is made for, in nanometres; None for what the overlays say.
 
     Raises:
-        ValueError: the weights cannot be read, are of another network, or a setting is wrong or cannot be exported.
-        OSError: a file is missing.
+        DataError: a file is missing, or the weights cannot be read or are of another network.
+        ValueError: a setting is wrong, contradicts the overlay beside the checkpoint, or cannot be exported.
     """
+    if not checkpoint.is_file():
+        raise DataError(f"{checkpoint}: no such checkpoint; train one first, or name another")
     config = ConfigParser()
-    config.read_config([str(ROOT / "configs" / "inference.json"), *map(str, overlays)])
+    files = [ROOT / "configs" / "inference.json", *overlays, *overlays_of(checkpoint)]
+    config.read_config([str(file) for file in files])
     config["bundle_root"] = config_text(ROOT)
+    config["resolved_pixel_size"] = "@pixel_size"
+    if pixel_size is not None:
+        config["pixel_size"] = pixel_size
     percentiles = percentiles_of(config["normalize"])
     network = config.get_parsed_content("network_def")
-    LoadWeights(checkpoint, network).load()
+    load_weights(network, checkpoint, config.get_parsed_content("model_settings"))
     window = config.get_parsed_content("crop_size")
     check_crop_size(window, network.stride)
     overlap, rotations = config.get_parsed_content("overlap"), config.get_parsed_content("rotations")
@@ -104,6 +114,7 @@ def load_model(checkpoint: Path, overlays: Sequence[Path] = ()) -> StandaloneMod
         normalize=Compose(config.get_parsed_content("normalize")),
         percentiles=percentiles,
         threshold=config.get_parsed_content("threshold"),
+        pixel_size=config.get_parsed_content("pixel_size"),
     )
 
 

@@ -160,7 +160,7 @@ def test_a_file_that_cannot_be_read_is_not_overwritten(client, store, domain):
 
 def test_a_store_that_was_deleted_acknowledges_nothing(client, vote_service, store):
     asked = vote_service.store.questions()[0].id
-    vote = {"uid": uuid.uuid4().hex, "annotator": "ada", "question": asked, "answer": 0, "seconds": 1.0}
+    vote = {"uid": uuid.uuid4().hex, "annotator": "ada", "question": asked, "chosen": 0, "seconds": 1.0}
     store.path.unlink()
     for answer in (put(client, 0, [[1, 1]]), client.post("/api/judgements", json=vote), client.get("/api/images")):
         assert answer.status_code == 422, answer.text
@@ -168,7 +168,7 @@ def test_a_store_that_was_deleted_acknowledges_nothing(client, vote_service, sto
 
 
 @pytest.mark.parametrize(
-    "change", [{"regions": "nonsense"}, {"index": 999}, {"box": (0, 0, 1, 1)}, {"regions": "image"}]
+    "change", [{"region_split": "nonsense"}, {"region_index": 999}, {"box": (0, 0, 1, 1)}, {"region_split": "image"}]
 )
 def test_a_question_from_elsewhere_stops_nobody(client, store, change):
     """An imported record that nobody could be asked about blocked all others for good."""
@@ -182,7 +182,7 @@ def test_a_question_from_elsewhere_stops_nobody(client, store, change):
     assert questions.status_code == 200, questions.text
     assert len(questions.json()) == 3 and bad.id not in [question["id"] for question in questions.json()]
     progress = client.get("/api/progress/ada").json()
-    assert progress["dead"] == (0 if change == {"regions": "nonsense"} else 1)
-    vote = {"uid": uuid.uuid4().hex, "annotator": "ada", "question": bad.id, "answer": 0, "seconds": 1.0}
+    assert progress["dead"] == (0 if change == {"region_split": "nonsense"} else 1)
+    vote = {"uid": uuid.uuid4().hex, "annotator": "ada", "question": bad.id, "chosen": 0, "seconds": 1.0}
     assert client.post("/api/judgements", json=vote).status_code in (404, 422)
     assert client.get("/api/agreement").status_code == client.get("/api/training").status_code == 200

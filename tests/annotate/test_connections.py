@@ -239,7 +239,7 @@ def test_a_person_works_on_while_strangers_keep_connections_open(server, vote_se
 
                     for number in range(12):
                         timed(client, "POST", "/api/images/0/mask", json={"points": [[number, 1]], "labels": [1]})
-                        vote = {"uid": uuid.uuid4().hex, "annotator": "ada", "question": questions[0], "answer": 0}
+                        vote = {"uid": uuid.uuid4().hex, "annotator": "ada", "question": questions[0], "chosen": 0}
                         timed(client, "POST", "/api/judgements", json={**vote, "seconds": 1.0})
                         with server.client(timeout=10) as newcomer:  # a connection of its own
                             timed(newcomer, "GET", "/api/images")

@@ -32,7 +32,7 @@ def test_clicks(client, click_service, monkeypatch, number):
 
 def test_votes(client, vote_service, monkeypatch):
     question = client.get("/api/questions/ada").json()[0]["id"]
-    given = {"uid": uuid.uuid4().hex, "annotator": "ada", "question": question, "answer": 0, "seconds": 1.0}
+    given = {"uid": uuid.uuid4().hex, "annotator": "ada", "question": question, "chosen": 0, "seconds": 1.0}
 
     def full(judgement):
         raise StorageError("the store: cannot be written (database or disk is full)")

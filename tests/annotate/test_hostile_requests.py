@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from bundle.annotate.request_guard import Gate
 
 ID = "0" * 64
-GOOD = {"uid": "0" * 32, "annotator": "ada", "question": ID, "answer": 0, "seconds": 1.0}
+GOOD = {"uid": "0" * 32, "annotator": "ada", "question": ID, "chosen": 0, "seconds": 1.0}
 CLICKS = {"points": [[1, 1]], "labels": [1]}
 
 TRAVERSAL = [
@@ -71,9 +71,9 @@ MALFORMED = [
     ("/api/judgements", json.dumps({**GOOD, "seconds": float("nan")}).encode()),
     ("/api/judgements", json.dumps({**GOOD, "seconds": -1}).encode()),
     ("/api/judgements", json.dumps({**GOOD, "seconds": 1e9}).encode()),
-    ("/api/judgements", json.dumps({**GOOD, "answer": 64}).encode()),
-    ("/api/judgements", json.dumps({**GOOD, "answer": True}).encode()),
-    ("/api/judgements", json.dumps({**GOOD, "answer": "best"}).encode()),
+    ("/api/judgements", json.dumps({**GOOD, "chosen": 64}).encode()),
+    ("/api/judgements", json.dumps({**GOOD, "chosen": True}).encode()),
+    ("/api/judgements", json.dumps({**GOOD, "chosen": "best"}).encode()),
     ("/api/judgements", json.dumps({**GOOD, "annotator": "../ada"}).encode()),
     ("/api/judgements", json.dumps({**GOOD, "annotator": "ada\n"}).encode()),
     ("/api/judgements", json.dumps({**GOOD, "uid": "1"}).encode()),
@@ -86,7 +86,7 @@ MALFORMED = [
     ("/api/judgements", json.dumps(GOOD).replace("1.0", "1e999").encode()),
     ("/api/judgements", json.dumps(GOOD).replace("1.0", "9" * 5000).encode()),
     ("/api/judgements", json.dumps(GOOD).replace("1.0", "-0e-99999999").replace("ada", "").encode()),
-    ("/api/judgements", json.dumps(GOOD)[:-1].encode() + b', "answer": 99}'),
+    ("/api/judgements", json.dumps(GOOD)[:-1].encode() + b', "chosen": 99}'),
     ("/api/judgements", b"[" * 200_000),
     ("/api/judgements", b'{"a":' * 40_000),
     ("/api/judgements", b'"' + b"\\ud800" * 1000 + b'"'),
@@ -185,7 +185,7 @@ def test_too_large(client, untouched):
 
 
 def test_a_form_of_another_site(client, untouched):
-    assert refused(client.post("/api/judgements", data={"answer": "0"})) == 415
+    assert refused(client.post("/api/judgements", data={"chosen": "0"})) == 415
     assert refused(client.post("/api/judgements", content=b"{}", headers={"content-type": "text/plain"})) == 415
     evil = {"origin": "http://evil.example"}
     own = "127.0.0.1:8000"

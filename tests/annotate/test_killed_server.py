@@ -60,7 +60,7 @@ class Person:
             "uid": uuid.uuid4().hex,
             "annotator": f"person{self.number}",
             "question": self.questions[number % len(self.questions)],
-            "answer": number % 2,
+            "chosen": number % 2,
             "seconds": 1.0,
         }
         assert self.send("POST", "/api/judgements", given).status_code == 200

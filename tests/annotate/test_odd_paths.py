@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.annotate.bodies import saving
-from tests.annotate.test_server import answer
+from tests.annotate.test_server import a_vote
 from tests.annotate.test_training_process import ended, vote, wait
 from tests.odd_paths import FOLDER, IMAGE, write_odd_domain
 
@@ -32,7 +32,7 @@ def test_images_clicks_and_questions(server, domain):
         images = set()
         while questions := client.get("/api/questions/ada").json():
             images.add(questions[0]["image"])
-            assert client.post("/api/judgements", json=answer(questions[0]["id"])).status_code == 200
+            assert client.post("/api/judgements", json=a_vote(questions[0]["id"])).status_code == 200
     assert images == {0, 1, 2}
 
 

@@ -9,8 +9,8 @@ from bundle.preferences.store.judgement_store import JudgementStore
 from tests.conftest import HEIGHT, WIDTH
 
 
-def answer(question, **changes):
-    return {"uid": uuid.uuid4().hex, "annotator": "ada", "question": question, "answer": 0, "seconds": 2.0, **changes}
+def a_vote(question, **changes):
+    return {"uid": uuid.uuid4().hex, "annotator": "ada", "question": question, "chosen": 0, "seconds": 2.0, **changes}
 
 
 def picture(response):
@@ -44,32 +44,32 @@ def test_votes_reach_the_store(client, vote_service, tmp_path):
         points = np.concatenate([np.array(line) for line in outline["lines"]]) if outline["lines"] else np.zeros((0, 2))
         assert ((points >= (x0 - 3, y0 - 3)) & (points <= (x1 + 2, y1 + 2))).all()
         assert all(line[0] == line[-1] for line in outline["lines"])
-    assert client.post("/api/judgements", json=answer(first["id"], answer=1)).json() == {"new": True}
-    assert client.post("/api/judgements", json=answer(second["id"], answer="tie", seconds=4.0)).json() == {"new": True}
+    assert client.post("/api/judgements", json=a_vote(first["id"], chosen=1)).json() == {"new": True}
+    assert client.post("/api/judgements", json=a_vote(second["id"], chosen="tie", seconds=4.0)).json() == {"new": True}
     assert client.get("/api/questions/ada").json()[0] == third
     assert client.get("/api/questions/bob").json()[0] == first
     progress = client.get("/api/progress/ada").json()
     assert (progress["answered"], progress["seconds"], progress["per_minute"]) == (2, 6.0, 20.0)
     assert progress["left"] == len(vote_service.store.questions()) - 2 and progress["last"] == second["id"]
-    assert client.post("/api/judgements", json=answer(second["id"], answer="undo")).json() == {"new": True}
+    assert client.post("/api/judgements", json=a_vote(second["id"], chosen="undo")).json() == {"new": True}
     assert client.get("/api/questions/ada").json()[0] == second
     with JudgementStore(tmp_path / "preferences.sqlite") as store:
         (kept,) = store.judgements()
-    assert (kept.question.id, kept.answer, kept.annotator, kept.seconds) == (first["id"], 1, "person:ada", 2.0)
+    assert (kept.question.id, kept.chosen, kept.annotator, kept.seconds) == (first["id"], 1, "person:ada", 2.0)
 
 
-def test_an_answer_sent_twice_is_stored_once(client, vote_service):
-    given = answer(client.get("/api/questions/ada").json()[0]["id"])
+def test_a_vote_sent_twice_is_stored_once(client, vote_service):
+    given = a_vote(client.get("/api/questions/ada").json()[0]["id"])
     assert [client.post("/api/judgements", json=given).json()["new"] for _ in range(2)] == [True, False]
     assert len(vote_service.store.history()) == 1
-    other = client.post("/api/judgements", json={**given, "answer": 1})
+    other = client.post("/api/judgements", json={**given, "chosen": 1})
     assert other.status_code == 422 and "belongs to another judgement" in other.json()["detail"]
 
 
 def test_agreement_of_annotators(client):
     for question in client.get("/api/questions/ada").json():
         for name in ("ada", "bob"):
-            client.post("/api/judgements", json=answer(question["id"], annotator=name, answer=1))
+            client.post("/api/judgements", json=a_vote(question["id"], annotator=name, chosen=1))
     (pair,) = client.get("/api/agreement").json()
     assert pair == {"annotators": ["person:ada", "person:bob"], "questions": 3, "same": 1.0, "kappa": None}
 
@@ -96,12 +96,12 @@ def test_questions_that_cannot_be_asked_any_more_are_passed_over(client, vote_se
     assert 0 < len(alive) < len(every)
     for question in alive:
         assert client.get("/api/questions/ada").json()[0]["id"] == question.id
-        assert client.post("/api/judgements", json=answer(question.id)).status_code == 200
+        assert client.post("/api/judgements", json=a_vote(question.id)).status_code == 200
     assert client.get("/api/questions/ada").json() == []
     progress = client.get("/api/progress/ada").json()
     assert (progress["answered"], progress["left"]) == (len(alive), 0)
     assert progress["dead"] == len(every) - len(alive) and "training_" in progress["why"]
-    refused = client.post("/api/judgements", json=answer(stale.id))
+    refused = client.post("/api/judgements", json=a_vote(stale.id))
     assert refused.status_code == 422 and "cannot be asked any more" in refused.json()["detail"]
     image.write_bytes(original)  # and asked again when the old file is back
     assert client.get("/api/questions/ada").json()[0]["image"] == 0

@@ -1,4 +1,4 @@
-"""Training from the page: the real command, on the answers of a small store."""
+"""Training from the page: the real command, on the judgements of a small store."""
 
 import io
 import json
@@ -16,11 +16,11 @@ from tests.annotate.bodies import saving
 from tests.integration.commands import ROOT
 
 
-def vote(vote_service, answers):
-    """Answer as many questions as there are answers."""
+def vote(vote_service, chosen):
+    """Vote on as many questions as there are choices."""
     questions = vote_service.store.questions()
     vote_service.store.add_many(
-        Judgement(question, answer, "person:ada", 1.0) for question, answer in zip(questions, answers, strict=False)
+        Judgement(question, choice, "person:ada", 1.0) for question, choice in zip(questions, chosen, strict=False)
     )
     return len(questions)
 

@@ -65,7 +65,7 @@ def question(page, before=""):
 
 
 def vote(page, name, key):
-    """Answer the question on show by a key; returns its id and the answer that this should be."""
+    """Vote on the question on show by a key; returns its id and what should be chosen."""
     shown = question(page)
     first = page.request.get(f"{page.url.partition('#')[0]}api/questions/{name}").json()[0]
     assert first["id"] == shown
@@ -78,7 +78,7 @@ def vote(page, name, key):
 
 
 def test_three_clicks_are_segmented_saved_and_found_again(visit, workplace, shoot):
-    page = visit("points", "ada")
+    page = visit("clicks", "ada")
     masked(page, 0)
     with page.expect_request("**/mask") as asked:
         page.reload()
@@ -99,10 +99,10 @@ def test_three_clicks_are_segmented_saved_and_found_again(visit, workplace, shoo
         assert after[centre] and new[near < 100].sum() >= 30  # a mitochondrion is about 16 pixels across
         assert np.median((canvas.blue(around) - gray)[new[tuple(around.T)]]) > 20
         before = after
-    shoot(page, "points")
+    shoot(page, "clicks")
     page.locator("#image").click(position={"x": 40, "y": 40}, modifiers=["Shift"])
     masked(page, 4)
-    assert "3 foreground, 1 background" in page.locator("#clicks").inner_text()
+    assert "3 foreground, 1 background" in page.locator("#click-count").inner_text()
     page.keyboard.press("z")
     masked(page, 3)
     page.keyboard.press("s")
@@ -111,10 +111,10 @@ def test_three_clicks_are_segmented_saved_and_found_again(visit, workplace, shoo
     assert saved == {"images/section_00.png": {"points": [list(c) for c in known], "point_labels": [1, 1, 1]}}
     page.reload()
     masked(page, 3)
-    assert "3 foreground, 0 background" in page.locator("#clicks").inner_text()
+    assert "3 foreground, 0 background" in page.locator("#click-count").inner_text()
     assert page.locator("#images button").first.inner_text().split() == ["section_00", "3"]
     page.keyboard.press("n")
-    page.locator("#clicks", has_text="section_01").wait_for()
+    page.locator("#click-count", has_text="section_01").wait_for()
 
 
 def saved_clicks(page, number):
@@ -124,10 +124,10 @@ def saved_clicks(page, number):
 
 
 def test_two_people_click_on_one_image_and_lose_nothing(visit, workplace, shoot):
-    pages = {name: visit("points", name) for name in ("gus", "hal")}
+    pages = {name: visit("clicks", name) for name in ("gus", "hal")}
     for page in pages.values():
         page.locator("#images button").nth(2).click()
-        page.locator("#clicks", has_text="section_02").wait_for()
+        page.locator("#click-count", has_text="section_02").wait_for()
         masked(page, 0)
     gus, hal = pages.values()
     Canvas(gus).click(30, 30)
@@ -164,10 +164,10 @@ def test_two_people_click_on_one_image_and_lose_nothing(visit, workplace, shoot)
     assert "clicked otherwise on 1 of your pixels" in hal.locator("#conflict").inner_text()
     shoot(hal, "conflict")
     hal.keyboard.press("n")
-    hal.locator("#clicks", has_text="section_03").wait_for()
+    hal.locator("#click-count", has_text="section_03").wait_for()
     assert hal.locator("#conflict").is_hidden()
     hal.keyboard.press("b")
-    hal.locator("#clicks", has_text="section_02").wait_for()
+    hal.locator("#click-count", has_text="section_02").wait_for()
     hal.get_by_role("button", name="Take mine").click()
     assert hal.locator("#conflict").is_hidden()
     hal.keyboard.press("s")
@@ -189,9 +189,9 @@ HOLD = """() => {
 
 
 def test_what_is_clicked_while_a_save_is_on_its_way_is_saved_too(visit):
-    page = visit("points", "ida")
+    page = visit("clicks", "ida")
     page.locator("#images button").nth(3).click()
-    page.locator("#clicks", has_text="section_03").wait_for()
+    page.locator("#click-count", has_text="section_03").wait_for()
     masked(page, 0)
     Canvas(page).click(30, 30)
     page.evaluate(HOLD)
@@ -201,7 +201,7 @@ def test_what_is_clicked_while_a_save_is_on_its_way_is_saved_too(visit):
     Canvas(page).click(60, 60)
     page.keyboard.press("b")
     page.evaluate("window.letGo()")
-    page.locator("#clicks", has_text="section_02").wait_for()
+    page.locator("#click-count", has_text="section_02").wait_for()
     assert saved_clicks(page, 3) == {(30, 30, 1), (60, 60, 1)}
 
 
@@ -219,13 +219,13 @@ def test_ten_votes_by_keyboard_with_an_undo_and_a_reload(visit, workplace, shoot
     assert question(page) == shown
     given |= dict(vote(page, "ben", key) for key in "1221")
     shoot(page, "votes")
-    assert re.search(r"answered\s+10 of \d+", page.locator("#numbers").inner_text())
+    assert re.search(r"votes\s+10 of \d+", page.locator("#numbers").inner_text())
     with workplace.store as store:
         kept = store.judgements(annotator="person:ben")
         every = [judgement for judgement in store.history() if judgement.annotator == "person:ben"]
-    assert [(judgement.question.id, judgement.answer) for judgement in kept] == list(given.items())
+    assert [(judgement.question.id, judgement.chosen) for judgement in kept] == list(given.items())
     assert len(given) == 10 and len(every) == 12
-    assert every[4].question.id == every[5].question.id == undone and every[5].answer == "undo"
+    assert every[4].question.id == every[5].question.id == undone and every[5].chosen == "undo"
     assert all(0 < judgement.seconds < 600 for judgement in kept)
 
 
@@ -255,19 +255,19 @@ def test_training_by_the_button(visit, workplace, shoot):
     page = visit("votes", "eve")
     for key in "12":
         vote(page, "eve", key)
-    page.keyboard.press("t")
+    page.keyboard.press("l")
     page.locator("#command", has_text="monai.bundle run training").wait_for()
     assert "--method slpo" in page.locator("#command").inner_text()
-    page.get_by_label("LPO: all or most").check()
+    page.get_by_label("LPO: votes on all").check()
     assert "--method lpo" in page.locator("#command").inner_text()
     page.get_by_role("button", name="Train", exact=True).click()
-    page.wait_for_selector("#training[data-state='running']")
+    page.wait_for_selector("#learn[data-state='running']")
     assert page.get_by_role("button", name="Stop").is_visible()
     figures = page.locator("#figures", has_text=re.compile(r"epoch [1-6] of 6, iteration \d of 5 · .*loss \d"))
     figures.or_(page.locator("#after.problem")).wait_for(timeout=3 * WAIT)
     assert figures.is_visible(), page.locator("#after").inner_text()
     shoot(page, "training")
-    page.wait_for_selector("#training[data-state='done']", timeout=4 * WAIT)
+    page.wait_for_selector("#learn[data-state='done']", timeout=4 * WAIT)
     assert page.evaluate("document.getElementById('judged').decode().then(() => judged.naturalWidth)") == 1600
     assert "preference accuracy" in page.locator("#figures").inner_text()
     assert page.locator("#curve").is_visible()
@@ -286,8 +286,8 @@ def test_training_by_the_button(visit, workplace, shoot):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_readable_in_light_and_dark(visit, shoot, scheme):
-    page = visit("points", "finn", color_scheme=scheme)
-    for job in ("points", "votes", "training"):
+    page = visit("clicks", "finn", color_scheme=scheme)
+    for job in ("clicks", "votes", "learn"):
         page.keyboard.press(job[0])
         page.wait_for_selector(f"#{job}:not([hidden])")
         page.wait_for_selector(READY[job])
@@ -306,9 +306,9 @@ def test_readable_in_light_and_dark(visit, shoot, scheme):
 
 # What there is once all of a job is on show.
 READY = {
-    "points": "#image[data-masked]",
+    "clicks": "#image[data-masked]",
     "votes": "#votes[aria-busy='false']:not([data-question=''])",
-    "training": "#training[data-state]",
+    "learn": "#learn[data-state]",
 }
 
 # Where the controls of the job on show are.
@@ -360,12 +360,12 @@ def test_a_link_on_another_site_opens_the_page(browser, server):
     )
     page.goto("http://elsewhere.example/")
     page.get_by_text("join").click()
-    page.wait_for_selector(READY["points"])
-    assert page.url == f"{server.url}/#points"
+    page.wait_for_selector(READY["clicks"])
+    assert page.url == f"{server.url}/#clicks"
     context.close()
 
 
-def test_on_a_full_disk_the_answer_stays_and_is_sent_again(visit, workplace, expected):
+def test_on_a_full_disk_the_vote_stays_and_is_sent_again(visit, workplace, expected):
     expected.append("507")
     page = visit("votes", "hal")
     shown = question(page)

@@ -10,7 +10,7 @@ import pytest
 
 from bundle.data.image_files import read_header, read_image
 from bundle.errors import LONGEST, DataError
-from bundle.transforms import LoadSectiond
+from bundle.transforms import LoadGrayImaged
 from tests.integration.commands import ROOT
 
 MHA = {
@@ -47,7 +47,7 @@ def png(path, width, height, pixels):
 
 
 def refused(path, text):
-    for read in (read_header, read_image, lambda p: LoadSectiond()({"image": str(p)})):
+    for read in (read_header, read_image, lambda p: LoadGrayImaged()({"image": str(p)})):
         with pytest.raises(DataError) as caught:
             read(path)
         assert text in str(caught.value) and path.name in str(caught.value) and "\n" not in str(caught.value)
@@ -155,9 +155,9 @@ import sys, numpy as np, itk, nibabel
 from pathlib import Path
 from bundle.data.image_files import read_header, read_image
 from bundle.errors import DataError
-from bundle.transforms import LoadSectiond
+from bundle.transforms import LoadGrayImaged
 itk.Object.SetGlobalWarningDisplay(False)
-folder, random, load = Path(sys.argv[1]), np.random.default_rng(0), LoadSectiond()
+folder, random, load = Path(sys.argv[1]), np.random.default_rng(0), LoadGrayImaged()
 rows = random.integers(0, 255, (12, 16)).astype(np.uint8)
 for suffix in (".png", ".tif", ".nrrd", ".mha", ".nii", ".nii.gz"):
     path = folder / f"seed{suffix}"

@@ -15,7 +15,7 @@ from skimage.measure import label as components
 from bundle.data.domain_folder import load_domain
 from bundle.data.preparation import Preparation, prepare_domain
 from bundle.data.simulated_clicks import click_instances, share_of
-from bundle.errors import DataError
+from bundle.errors import MendableError
 from bundle.keys import COMPLETE, IMAGE, LABEL, POINTS
 from scripts.prepare_data import main
 
@@ -38,7 +38,7 @@ def _prepare(tmp_path, **options):
 
 def _refused(tmp_path, *words, **options):
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(MendableError) as caught:
         _prepare(tmp_path, **options)
     for word in words:
         assert word in str(caught.value)
@@ -224,7 +224,7 @@ def test_a_click_follows_the_resampling(tmp_path):
     _write_itk(tmp_path / "v.tif", stack)
     clicks = {"v_z001": {"points": [[52, 8], [55, 11], [63, 39], [0, 0]], "point_labels": [1, 1, 0, 0]}}
     (tmp_path / "p.json").write_text(json.dumps({"complete": True, "points": clicks}))
-    prepared = _prepare(tmp_path, train=[tmp_path / "v.tif"], points=tmp_path / "p.json", target_pixel_size=20.0)
+    prepared = _prepare(tmp_path, train=[tmp_path / "v.tif"], points=tmp_path / "p.json", output_pixel_size=20.0)
     item = load_domain(tmp_path / "out", "training", "points.json")[1]
     assert item[POINTS] == [[13, 2], [13, 2], [15, 9], [0, 0]]
     assert item[COMPLETE]
@@ -237,7 +237,7 @@ def test_a_click_follows_the_resampling(tmp_path):
 def test_a_click_is_moved_by_its_pixels_centre(tmp_path):
     image = _png(tmp_path / "m.png", np.zeros((40, 60), np.uint8))
     (tmp_path / "p.csv").write_text("image,x,y\nm,35,0\n")
-    _prepare(tmp_path, train=[image], points=tmp_path / "p.csv", target_pixel_size=17.5)
+    _prepare(tmp_path, train=[image], points=tmp_path / "p.csv", output_pixel_size=17.5)
     # 60 columns become 17: 35.5 x 17/60 = 10.06, while the left edge, 35 x 17/60 = 9.92, lies in the pixel before
     assert load_domain(tmp_path / "out", "training", "points.json")[0][POINTS] == [[10, 0]]
 
@@ -256,7 +256,7 @@ def test_resampling_keeps_means_positions_and_thin_parts(tmp_path):
     mask[:, 28:32] = 9  # four columns, about one pixel of the output
     _png(tmp_path / "r.png", ramp)
     prepared = _prepare(
-        tmp_path, train=[tmp_path / "r.png"], train_labels=[_png(tmp_path / "m.png", mask)], target_pixel_size=17.5
+        tmp_path, train=[tmp_path / "r.png"], train_labels=[_png(tmp_path / "m.png", mask)], output_pixel_size=17.5
     )
     written, label = imread(tmp_path / "out/images/train_r.png"), imread(tmp_path / "out/labels/train_r.png")
     assert prepared.sizes == {(17, 11)}  # 60 and 40 divided by 3.5
@@ -373,7 +373,7 @@ def test_pixel_size_of_nifti_needs_its_unit(tmp_path):
     "options",
     [
         {"pixel_size": 0},
-        {"target_pixel_size": float("nan")},
+        {"output_pixel_size": float("nan")},
         {"validation_share": 1},
         {"points_share": [0]},
         {"points_share": [15]},
@@ -443,7 +443,7 @@ def test_real_sections(tmp_path):
         tmp_path,
         train=[name % "images" for name in names],
         train_labels=[name % "labels" for name in names],
-        target_pixel_size=20.0,
+        output_pixel_size=20.0,
         points_share=(1,),
     )
     assert prepared.sizes == {(256, 192)}

@@ -13,7 +13,7 @@ from monai.transforms import AsDiscreted, Compose, LoadImaged
 from PIL import Image
 
 from bundle import keys
-from bundle.errors import DataError
+from bundle.errors import DataError, SettingError
 from bundle.handlers.evaluation_table import EvaluationTable
 
 TRUTH = np.zeros((20, 30), np.uint8)  # 20 rows, 30 columns
@@ -173,7 +173,7 @@ def test_nothing_predicted_anywhere_still_writes_both_tables(files: dict[str, st
 
 
 def test_errors_say_what_to_do(files: dict[str, str], tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"1 of 2 source_labels.*absent\.png"):
+    with pytest.raises(SettingError, match=r"1 of 2 source_labels.*absent\.png"):
         EvaluationTable(tmp_path, source_labels=[files["truth"], str(tmp_path / "absent.png")])
     with pytest.raises(TypeError, match="decollate=True"):
         _evaluator([_item(files, "bright", "truth")], [EvaluationTable(tmp_path)], decollate=False).run()

@@ -53,26 +53,26 @@ def build(tmp_path) -> Callable[..., Feedback]:
     return make
 
 
-def run(feedback: Feedback, epochs: int = 1, start: int = 0) -> list[list[dict]]:
+def run(rounds: Feedback, epochs: int = 1, start: int = 0) -> list[list[dict]]:
     """Train, adding 1 to the policy's weight in each epoch; the items of each. ``start``: epochs of a run before."""
     seen = []
 
     def step(_engine: Engine, _batch: None) -> None:
-        seen.append(list(feedback.dataset.data))
+        seen.append(list(rounds.dataset.data))
         with torch.no_grad():
-            feedback.policy.weight.add_(1)
+            rounds.policy.weight.add_(1)
 
     engine = Engine(step)
     if start:
         engine.load_state_dict({"iteration": start, "epoch_length": 1, "max_epochs": epochs})
-    feedback.attach(engine)
-    feedback.metrics = engine.state.metrics
+    rounds.attach(engine)
+    rounds.metrics = engine.state.metrics
     engine.run([None], max_epochs=epochs)
     return seen
 
 
-def records(feedback: Feedback) -> list[Judgement]:
-    with JudgementStore(feedback.store, create=False) as store:
+def records(rounds: Feedback) -> list[Judgement]:
+    with JudgementStore(rounds.store, create=False) as store:
         return store.history()
 
 
@@ -85,19 +85,19 @@ def judged(items: list[dict]) -> list[tuple[str, int, int]]:
     )
 
 
-def test_the_oracles_answers_fill_store_and_data_set(build) -> None:
-    feedback = build(OracleAnnotator(seconds=2.5))
-    (items,) = run(feedback)
+def test_the_oracles_judgements_fill_store_and_data_set(build) -> None:
+    rounds = build(OracleAnnotator(seconds=2.5))
+    (items,) = run(rounds)
     right = [(f"candidates/{name}.npy.npz", i, i % 3) for name in "ab" for i in range(COUNT)]
     assert judged(items) == right
-    assert {(j.question.index, j.answer) for j in records(feedback)} == {(i, i % 3) for i in range(COUNT)}
-    assert {(j.annotator, j.seconds) for j in records(feedback)} == {("oracle:noise=0", 2.5)}
-    assert feedback.metrics == {
+    assert {(j.question.region_index, j.chosen) for j in records(rounds)} == {(i, i % 3) for i in range(COUNT)}
+    assert {(j.annotator, j.seconds) for j in records(rounds)} == {("oracle:noise=0", 2.5)}
+    assert rounds.metrics == {
         "feedback/questions": QUESTIONS,
         "feedback/judged": QUESTIONS,
         "feedback/seconds": 2.5 * QUESTIONS,
     }
-    assert len(feedback.dataset) == 2 and feedback.dataset[0] == items[0]
+    assert len(rounds.dataset) == 2 and rounds.dataset[0] == items[0]
 
 
 def test_annotators_see_image_truth_and_region(build) -> None:
@@ -142,12 +142,12 @@ def test_a_smaller_budget_learns_from_no_more_than_it_paid_for(build) -> None:
 
 
 def test_skipped_questions_cost_time_and_teach_nothing(build) -> None:
-    feedback = build(OracleAnnotator(abstain=0.5, seconds=1.0))
-    (items,) = run(feedback)
-    chosen = [j for j in records(feedback) if j.answer != "skip"]
+    rounds = build(OracleAnnotator(abstain=0.5, seconds=1.0))
+    (items,) = run(rounds)
+    chosen = [j for j in records(rounds) if j.chosen != "skip"]
     assert 0 < len(chosen) < QUESTIONS
-    assert len(judged(items)) == feedback.metrics["feedback/judged"] == len(chosen)
-    assert feedback.metrics["feedback/seconds"] == QUESTIONS
+    assert len(judged(items)) == rounds.metrics["feedback/judged"] == len(chosen)
+    assert rounds.metrics["feedback/seconds"] == QUESTIONS
 
 
 def test_people_are_read_and_not_asked(build) -> None:
@@ -158,23 +158,23 @@ def test_people_are_read_and_not_asked(build) -> None:
         store.add(Judgement(ada.question, 2, "person:ada", 4.0))
     people = build(PeopleAnnotator())
     (items,) = run(people)
-    assert judged(items) == [(f"candidates/{Path(ada.question.candidates_file).name}", ada.question.index, 2)]
+    assert judged(items) == [(f"candidates/{Path(ada.question.candidates_file).name}", ada.question.region_index, 2)]
     assert people.metrics == {"feedback/questions": 1, "feedback/judged": 1, "feedback/seconds": 4.0}
     assert people.questionnaire.maker.made == []
 
 
-def test_people_who_have_not_answered(build) -> None:
+def test_people_who_have_not_judged(build) -> None:
     people = build(PeopleAnnotator())
     with pytest.raises(DataError, match="no such store of judgements; open questions with configs"):
         run(people)
     run(build(OracleAnnotator()))
-    with pytest.raises(DataError, match="no judgement with a chosen candidate in 0 answers, nothing to learn"):
+    with pytest.raises(DataError, match="no chosen candidate in 0 judgements, nothing to learn"):
         run(people)
     assert people.questionnaire.maker.made == []
 
 
 def test_an_annotator_without_an_opinion(build) -> None:
-    with pytest.raises(DataError, match=f"no judgement with a chosen candidate in {QUESTIONS} answers"):
+    with pytest.raises(DataError, match=f"no chosen candidate in {QUESTIONS} judgements"):
         run(build(OracleAnnotator(abstain=1.0)))
 
 
@@ -186,27 +186,27 @@ def test_the_oracle_misses_its_labels_before_anything_is_made(build) -> None:
 
 
 def test_contours_need_no_labels(build) -> None:
-    feedback = build(ContourAnnotator(margin=0.0), labels=False)
-    run(feedback)
-    assert {j.annotator.partition(":")[0] for j in records(feedback)} == {"evolution"}
+    rounds = build(ContourAnnotator(margin=0.0), labels=False)
+    run(rounds)
+    assert {j.annotator.partition(":")[0] for j in records(rounds)} == {"evolution"}
 
 
 def test_online_rounds_judge_new_candidates_of_the_policy_as_it_is(build) -> None:
     oracle = Counting()
-    feedback = build(oracle, every=2)
-    seen = run(feedback, epochs=5)
+    rounds = build(oracle, every=2)
+    seen = run(rounds, epochs=5)
     assert [len(items) for items in seen] == [2, 2, 4, 4, 6]
-    assert feedback.questionnaire.maker.made == [(f"{name}.npy", weight) for weight in (0, 2, 4) for name in "ab"]
+    assert rounds.questionnaire.maker.made == [(f"{name}.npy", weight) for weight in (0, 2, 4) for name in "ab"]
     folders = {Path(item[K.CANDIDATES_FILE]).parent.name for item in seen[-1]}
     assert folders == {"candidates", "round_1", "round_2"}
     assert len(oracle.views) == len(judged(seen[-1])) == 3 * QUESTIONS
-    assert feedback.metrics["feedback/questions"] == 3 * QUESTIONS
+    assert rounds.metrics["feedback/questions"] == 3 * QUESTIONS
 
 
 def test_no_round_behind_the_last_epoch(build) -> None:
-    feedback = build(OracleAnnotator(), every=2)
-    run(feedback, epochs=4)
-    assert len(feedback.questionnaire.maker.made) == 4
+    rounds = build(OracleAnnotator(), every=2)
+    run(rounds, epochs=4)
+    assert len(rounds.questionnaire.maker.made) == 4
 
 
 @pytest.mark.parametrize("every", [1, 2, 3])
@@ -238,12 +238,12 @@ def test_a_new_run_in_the_same_folder_makes_its_rounds_anew(build, caplog) -> No
 
 
 def test_no_round_for_a_run_that_was_stopped(build) -> None:
-    feedback = build(OracleAnnotator(), every=1)
+    rounds = build(OracleAnnotator(), every=1)
     engine = Engine(lambda *_: None)
     engine.add_event_handler(Events.EPOCH_COMPLETED, engine.terminate)
-    feedback.attach(engine)
+    rounds.attach(engine)
     engine.run([None], max_epochs=3)
-    assert len(feedback.questionnaire.maker.made) == 2
+    assert len(rounds.questionnaire.maker.made) == 2
 
 
 def test_what_the_oracle_sees_does_not_depend_on_where_files_lie(build) -> None:

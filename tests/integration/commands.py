@@ -23,7 +23,6 @@ TRAINING = {
     "negatives": 8,
     "max_epochs": 1,
     "epoch_length": 2,
-    "pixel_size": 20,
 }
 TINY = {**NETWORK, **TRAINING}
 

@@ -1,4 +1,4 @@
-"""Questions for people, their answers, and the training on them."""
+"""Questions for people, their judgements, and the training on them."""
 
 import logging
 import subprocess
@@ -15,7 +15,7 @@ from tests.integration.commands import NETWORK, call, command, flags, run_here
 
 PREFER = ["configs/train.json", "configs/prefer.json"]
 CANDIDATES = [*PREFER, "configs/candidates.json"]
-QUESTIONS = {"crop_size": [32, 32], "pixel_size": 20, "region_size_nm": 320.0, "points": "points_15.json"}
+QUESTIONS = {"crop_size": [32, 32], "region_size_nm": 320.0, "points": "points_15.json"}
 LEARNING = {"region_size_nm": 320.0, "points": "points_15.json", "prefer_epochs": 1, "max_epochs": 1}
 
 
@@ -46,7 +46,7 @@ def test_candidates_and_questions_of_the_training_split(opened, domain_pair):
         str(domain_pair.target / "images" / f"training_{i}.png") for i in range(3)
     }
     for question in questions:
-        assert question.regions == "grid:16"
+        assert question.region_split == "grid:16"
         assert [c.sha256 for c in question.candidates] == list(made[question.candidates_file].sha256)
     assert [q.priority for q in questions] == sorted((q.priority for q in questions), reverse=True)
     assert f"{len(questions)} questions in {work}/preferences.sqlite, {len(questions)} of them new" in done.stdout
@@ -74,7 +74,7 @@ def test_training_makes_the_same_candidates(opened, domain_pair, source_weights,
         np.testing.assert_array_equal(ours.masks, theirs.masks)
         assert (ours.made, ours.model, ours.image_sha256) == (theirs.made, theirs.model, theirs.image_sha256)
     with JudgementStore(work / "preferences.sqlite") as one, JudgementStore(tmp_path / "preferences.sqlite") as other:
-        regions = [[(q.image, q.regions, q.index) for q in store.questions()] for store in (one, other)]
+        regions = [[(q.image, q.region_split, q.region_index) for q in store.questions()] for store in (one, other)]
     assert regions[0] == regions[1]
 
 
@@ -84,8 +84,8 @@ def test_people_judge_and_a_network_learns(opened, domain_pair, source_weights, 
     with JudgementStore(work / "preferences.sqlite") as store:
         asked = store.unanswered("person:ada")
         for number, question in enumerate(asked[:7]):
-            answer = ("tie", "skip")[number] if number < 2 else number % len(question.candidates)
-            store.add(Judgement(question, answer, "person:ada", 2.5))
+            chosen = ("tie", "skip")[number] if number < 2 else number % len(question.candidates)
+            store.add(Judgement(question, chosen, "person:ada", 2.5))
         mind_changed = store.judgements(annotator="person:ada")[-1].question
         store.add(Judgement(mind_changed, "undo", "person:ada", 1.0))
     settings = {
@@ -101,7 +101,7 @@ def test_people_judge_and_a_network_learns(opened, domain_pair, source_weights, 
     }
     done = call(command("run", "training", *flags(PREFER, **settings)), timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "6 questions answered, 4 with a chosen candidate" in done.stdout
+    assert "6 questions judged, 4 with a chosen candidate" in done.stdout
     assert "15 s of the annotator's time" in done.stdout
     start, end = (torch.load(path, weights_only=True) for path in (source_weights, tmp_path / "model.pt"))
     assert start.keys() == end.keys() and any(not torch.equal(start[name], end[name]) for name in start)
@@ -113,7 +113,7 @@ def test_people_judge_and_a_network_learns(opened, domain_pair, source_weights, 
     assert "judgements.png" in {file.path for file in client.list_artifacts(run.info.run_id)}
 
 
-def test_training_without_answers_says_what_to_do(domain_pair, source_weights, tmp_path, in_root):
+def test_training_without_judgements_says_what_to_do(domain_pair, source_weights, tmp_path, in_root):
     start = {"dataset_dir": str(domain_pair.target), "init_checkpoint": str(source_weights)}
     with pytest.raises(Exception) as error:
         run_here(PREFER, **LEARNING, **start, work_dir=str(tmp_path), annotator="people")
@@ -125,7 +125,7 @@ def test_training_without_answers_says_what_to_do(domain_pair, source_weights, t
     [
         ({"budget": 1.5}, "budget is 1.5: expected a share"),
         ({"strategy": "luck"}, "strategy is 'luck': expected random"),
-        ({"regions": "grid:0"}, "regions is 'grid:0': expected image, grid:SIZE"),
+        ({"region_split": "grid:0"}, "region_split is 'grid:0': expected image, grid:SIZE"),
         ({"min_disputed": 0}, "min_disputed is 0, expected a number above 0"),
         ({"candidates_count": 1}, "count of candidates must be at least 2, got 1"),
         ({"region_size_nm": -5}, "region_size_nm is -5, expected a number above 0"),

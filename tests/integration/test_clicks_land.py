@@ -126,7 +126,7 @@ def test_clicks_may_come_before_padding_and_cropping(tmp_path):
 
 
 def test_network_and_preprocessing_are_those_of_the_training():
-    """Of ids that no error would ever reveal, see ``_network_def_`` in inference.json."""
+    """So that weights of the default settings run without their overlay."""
     train, inference = (ConfigParser.load_config_file(CONFIGS / f"{name}.json") for name in ("train", "inference"))
     for name in ("image_encoder", "decoder", "max_points", "network_def", "reader", "normalize"):
         assert inference[name] == train[name], name

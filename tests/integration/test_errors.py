@@ -3,11 +3,17 @@ import logging
 import shutil
 import sys
 
+import numpy as np
 import pytest
 import torch
+from monai.data import DataLoader, Dataset
+from monai.transforms import Compose
 from PIL import Image
 
 from bundle import preflight
+from bundle.errors import DataError, DivergedError, SettingError, StorageError
+from bundle.losses import MultitaskLoss
+from bundle.transforms import InstanceTargetsd
 from tests.integration.commands import ADAPT, EVALUATE, SOURCE, call, command, flags, run_here
 
 
@@ -109,10 +115,13 @@ def test_more_points_in_a_window_than_the_network_takes(fails, files):
 def test_checkpoints_that_do_not_fit(fails, tmp_path, source_weights):
     assert "/nowhere.pt: no such checkpoint" in fails(ADAPT, init_checkpoint="/nowhere.pt")
     assert "/nowhere.pt: no such checkpoint" in fails(EVALUATE, checkpoint="/nowhere.pt")
-    text = fails(ADAPT, **{"image_encoder#channels": [8, 8, 24]})
-    assert str(source_weights) in text and "of another shape, such as image_encoder.stage8" in text
+    bare = str(shutil.copy(source_weights, tmp_path / "bare.pt"))  # without overlay, which would refuse it before
+    text = fails(ADAPT, init_checkpoint=bare, **{"image_encoder#channels": [8, 8, 24]})
+    assert bare in text and "of another shape, such as image_encoder.stage8" in text
     assert "8x8x3x3" not in text and "16x8x3x3, not 24x8x3x3" in text
-    assert "missing, such as mask_decoder.transformer.blocks.1" in fails(EVALUATE, **{"decoder#depth": 2})
+    assert "missing, such as mask_decoder.transformer.blocks.1" in fails(
+        EVALUATE, checkpoint=bare, **{"decoder#depth": 2}
+    )
     (tmp_path / "text.pt").write_text("no checkpoint")
     assert "text.pt: no checkpoint that torch can read" in fails(ADAPT, init_checkpoint=str(tmp_path / "text.pt"))
     torch.save({"network": {}, "position": {"epoch": 1}}, tmp_path / "nested.pt")
@@ -130,6 +139,8 @@ def test_checkpoints_that_do_not_fit(fails, tmp_path, source_weights):
         ({"learning_rate": -1}, "learning_rate is -1, expected a number above 0"),
         ({"image_encoder#chanels": 3}, "unexpected keyword argument 'chanels'"),
         ({"image_encoder": {"_target_": "bundle.networks.Other"}}, "Cannot locate class or function path"),
+        ({"image_encoder": "@encoders"}, "encoders"),
+        ({"image_encoder": "$1 / 0"}, "division by zero"),
     ],
 )
 def test_settings_that_cannot_be(fails, settings, text):
@@ -242,13 +253,50 @@ def test_faults_of_the_program_keep_their_traceback(capsys):
     assert preflight.explain(KeyboardInterrupt()) is None
 
 
+@pytest.mark.parametrize(
+    "where", [(MultitaskLoss, "forward"), (InstanceTargetsd, "__call__"), (MultitaskLoss, "__init__")]
+)
+def test_an_error_of_numpy_within_a_run_keeps_its_traceback(domain_pair, tmp_path, in_root, capsys, monkeypatch, where):
+    """Wherever it is: in a step, in a transform, in a component that the configuration makes."""
+
+    def fault(*_args, **_settings):
+        np.zeros(3).reshape(2, 2)
+
+    monkeypatch.setattr(*where, fault)
+    settings = {"source_dir": str(domain_pair.source), "checkpoint": str(tmp_path / "s.pt"), "work_dir": str(tmp_path)}
+    with pytest.raises(Exception) as error:
+        run_here(SOURCE, **settings)
+    capsys.readouterr()
+    preflight.show_error(error.type, error.value, error.tb)
+    text = capsys.readouterr().err
+    assert "Traceback (most recent call last)" in text and "in fault\n" in text
+    assert "ValueError: cannot reshape array of size 3 into shape (2,2)" in text
+
+
+@pytest.mark.parametrize("kind", [DataError, SettingError, DivergedError, StorageError])
+def test_what_a_person_can_mend_is_one_line_wherever_it_is_raised(kind, capsys):
+    def fault(_):
+        raise kind("seed is -1, expected 0 or more")
+
+    with pytest.raises(RuntimeError) as error:
+        Compose([fault])(1)
+    preflight.show_error(error.type, error.value, error.tb)
+    assert capsys.readouterr().err == "error: seed is -1, expected 0 or more\n"
+    with pytest.raises(RuntimeError) as error:
+        next(iter(DataLoader(Dataset([1], Compose([fault])), num_workers=1)))
+    assert preflight.explain(error.value) == "seed is -1, expected 0 or more"
+
+
 def test_log_loses_only_tracebacks_that_get_a_line():
     def record(error):
         found = logging.LogRecord("n", logging.ERROR, "f", 1, "m", None, (type(error), error, None))
         assert preflight.drop_traceback(found)
         return found
 
-    assert record(ValueError("v")).exc_info is None
+    assert record(DataError("d")).exc_info is None
+    assert record(SettingError("s")).exc_info is None
+    assert record(DivergedError("v")).exc_info is None
+    assert record(ValueError("v")).exc_info is not None
     assert record(TypeError("t")).exc_info is not None
 
 

@@ -43,18 +43,18 @@ def history(tmp_path: Path) -> list[Judgement]:
         return store.history()
 
 
-def askable(tmp_path: Path, regions: str, min_disputed: int = 4) -> int:
+def askable(tmp_path: Path, region_split: str, min_disputed: int = 4) -> int:
     """How many regions of the candidates on disk have enough disputed pixels."""
     count = 0
     for file in (tmp_path / "work" / "candidates").glob("*.npz"):
         masks = read_candidates(file).masks
-        inside = split_regions(regions, masks)[disputed(masks)]
+        inside = split_regions(region_split, masks)[disputed(masks)]
         count += int((np.bincount(inside[inside >= 0]) >= min_disputed).sum())
     return count
 
 
 @pytest.mark.parametrize(
-    ("method", "regions", "budget", "judge"),
+    ("method", "region_split", "budget", "annotator"),
     [
         ("lpo", "grid:8", 1.0, "oracle"),
         ("slpo", "grid:8", 0.15, "oracle"),
@@ -62,16 +62,16 @@ def askable(tmp_path: Path, regions: str, min_disputed: int = 4) -> int:
         ("image_dpo", "image", 1.0, "oracle"),
     ],
 )
-def test_methods(settings, tmp_path, caplog, method, regions, budget, judge):
+def test_methods(settings, tmp_path, caplog, method, region_split, budget, annotator):
     caplog.set_level(logging.INFO)
     run_here(PREFER, **{**settings, "annotator": "auto" if method == "upo" else "oracle"}, method=method)
     assert epochs(caplog.text) == [1]
     start, end = read(settings["init_checkpoint"]), read(settings["checkpoint"])
     assert start.keys() == end.keys() and not equal(start, end)
     asked = history(tmp_path)
-    assert {j.annotator.partition(":")[0] for j in asked} == {judge}
-    assert {j.question.regions for j in asked} == {regions}
-    possible = askable(tmp_path, regions)
+    assert {j.annotator.partition(":")[0] for j in asked} == {annotator}
+    assert {j.question.region_split for j in asked} == {region_split}
+    possible = askable(tmp_path, region_split)
     assert possible >= 3  # the images of the training split
     assert len(asked) == math.ceil(budget * possible)
     assert len({j.question.id for j in asked}) == len(asked)
@@ -110,7 +110,7 @@ def test_contours_need_no_labels(settings, tmp_path):
     assert not equal(read(settings["init_checkpoint"]), read(settings["checkpoint"]))
 
 
-def test_answers_of_people_are_used_once_there_are_any(settings, tmp_path, caplog):
+def test_judgements_of_people_are_used_once_there_are_any(settings, tmp_path, caplog):
     run_here(PREFER, **settings)
     first, second = (j.question for j in history(tmp_path)[:2])
     with JudgementStore(tmp_path / "work" / "preferences.sqlite") as store:
@@ -119,7 +119,7 @@ def test_answers_of_people_are_used_once_there_are_any(settings, tmp_path, caplo
     caplog.set_level(logging.INFO)
     run_here(PREFER, **{**settings, "annotator": "auto"})
     assert "judgements come from: people" in caplog.text
-    assert "2 questions answered, 1 with a chosen candidate, on 1 images; 3 s of the annotator's time" in caplog.text
+    assert "2 questions judged, 1 with a chosen candidate, on 1 images; 3 s of the annotator's time" in caplog.text
     assert len(history(tmp_path)) == before
 
 
@@ -163,7 +163,7 @@ def test_tracked_run(settings, tmp_path):
     client = mlflow.MlflowClient(uri)
     (run,) = client.search_runs(client.get_experiment_by_name("prefer-das").experiment_id)
     assert run.info.status == "FINISHED"
-    assert run.data.params.items() >= {"method": "slpo", "budget": "0.5", "regions": "grid:8"}.items()
+    assert run.data.params.items() >= {"method": "slpo", "budget": "0.5", "region_split": "grid:8"}.items()
     metrics = run.data.metrics
     names = {"chosen", "rejected", "margins", "accuracies"}
     assert metrics.keys() >= {*(f"rewards/{name}" for name in names), "logps/chosen", "logps/rejected", "kl"}
@@ -198,7 +198,7 @@ def fails(settings, tmp_path, capsys):
         ({"annotator": "crowd"}, "annotator is 'crowd', expected one of auto, people, oracle, evolution"),
         ({"budget": 15}, "budget is 15: expected a share of the questions in (0, 1]"),
         ({"strategy": "best"}, "strategy is 'best': expected random, disagreement or uncertainty"),
-        ({"regions": "squares"}, "regions is 'squares': expected image, grid:SIZE"),
+        ({"region_split": "squares"}, "region_split is 'squares': expected image, grid:SIZE"),
         ({"candidates_count": 1}, "count of candidates must be at least 2, got 1"),
         ({"beta": 0.0}, "beta must be above 0, got 0"),
         ({"noise": 2.0}, "noise of the oracle is 2.0: expected a probability"),
@@ -231,7 +231,7 @@ def test_people_who_have_not_answered(fails, tmp_path):
     with JudgementStore(tmp_path / "empty.sqlite"):
         pass
     text = fails(annotator="people", store=str(tmp_path / "empty.sqlite"))
-    assert "empty.sqlite: no judgement with a chosen candidate in 0 answers, nothing to learn" in text
+    assert "empty.sqlite: no chosen candidate in 0 judgements, nothing to learn" in text
 
 
 @pytest.mark.slow

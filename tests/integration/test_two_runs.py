@@ -1,6 +1,7 @@
 """Runs that meet in one work folder, at the same time or one after the other."""
 
 import logging
+import shutil
 import subprocess
 
 import pytest
@@ -43,13 +44,15 @@ def test_second_run_ends_with_one_line_and_the_first_goes_on(settings, tmp_path)
         ({"crop_size": [40, 32]}, "crop_size [32, 32], not [40, 32]"),
         ({"seed": 1}, "seed 0, not 1"),
         ({"loss_weights#seg": 2.0}, "loss_weights.seg 1.0, not 2.0"),
-        ({"normalize#0#upper": 99.0}, "normalize.0.scaler.upper 99.5, not 99.0"),
+        ({"normalize#0#upper": 99.0}, "normalize.0.upper 99.5, not 99.0"),
         ({"points": "points_100.json"}, "target_data '3 images, 3 clicks, "),
-        ({"network_def#dense_prompts": False}, "dense_prompts True, not False"),
+        ({"network_def#dense_prompts": False}, "network_def.dense_prompts True, not False"),
     ],
     ids=lambda value: None if isinstance(value, str) else next(iter(value)),
 )
-def test_another_run_is_not_resumed(settings, tmp_path, change, text):
+def test_another_run_is_not_resumed(settings, source_weights, tmp_path, change, text):
+    # without their overlay, which would refuse other settings of the model before
+    settings["init_checkpoint"] = str(shutil.copy(source_weights, tmp_path))
     run_here(ADAPT, **settings)
     before = (tmp_path / "work" / STATE).read_bytes(), (tmp_path / "models" / "adapted.pt").read_bytes()
     found = refused(ADAPT, **{**settings, "max_epochs": 2, **change}, resume=True)

@@ -1,5 +1,7 @@
 """The training of MONAI Label, as far as it needs no server."""
 
+import json
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -10,7 +12,8 @@ pytest.importorskip("monailabel", reason="MONAI Label has an environment of its 
 import torch
 
 from bundle.data.points import Clicks
-from bundle.errors import DataError
+from bundle.errors import SettingError
+from tests.conftest import write_domain
 from tests.integration.commands import ROOT
 from tests.label.served import write_studies
 
@@ -47,6 +50,33 @@ def test_names_of_files_are_no_configuration(task, tmp_path):
     assert torch.load(tmp_path / "@#out::" / "adapted.pt", weights_only=True)
 
 
+def test_the_pixel_size_is_that_of_the_source(app, bundle_files, tmp_path):
+    """The studies have no datalist, and another target folder that lies there has nothing to say."""
+    other = write_domain(tmp_path / "other", 1, 60)
+    (other / "datalist.json").write_text((other / "datalist.json").read_text().replace("20.0", "8.0"))
+    overlay = tmp_path / "overlay.json"
+    overlay.write_text(json.dumps({**json.loads(bundle_files[1].read_text()), "dataset_dir": str(other)}))
+    files = [str(ROOT / "configs" / "train.json"), str(overlay)]
+    studies = write_studies(tmp_path / "studies")
+    images = {path.name: str(path) for path in studies.iterdir()}
+    given = {images["png_0.png"]: Clicks([[40, 20]], [1])}
+    task = app.adaptation.AdaptationTask(ROOT, files, [bundle_files[0]], tmp_path / "out" / "a.pt", lambda: given)
+    store = SimpleNamespace(list_images=lambda: list(images), get_image_uri=images.get, datalist=lambda: [])
+    assert task({"device": "cpu", "max_epochs": 1}, store)["clicked"] == 1
+
+
+def test_a_server_that_knows_no_pixel_size_ends_with_one_line(bundle_files, tmp_path):
+    overlay, studies = tmp_path / "overlay.json", tmp_path / "studies"
+    overlay.write_text(json.dumps({**json.loads(bundle_files[1].read_text()), "source_dir": str(tmp_path / "none")}))
+    studies.mkdir()
+    options = {"studies": studies, "config": overlay, "checkpoint": bundle_files[0], "port": 0}
+    given = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    line = [sys.executable, "-m", "scripts.label_server", *given]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(f"error: {tmp_path}/none: tells no pixel size; give pixel_size")
+
+
 def test_the_bundle_may_lie_in_an_odd_folder(app, bundle_files, tmp_path):
     files = [str(ROOT / "configs" / "train.json"), str(bundle_files[1])]
     task = app.adaptation.AdaptationTask(tmp_path / "@a#b", files, [], tmp_path / "adapted.pt", dict)
@@ -63,7 +93,7 @@ def test_values_of_a_request_are_checked(task):
         {"max_epochs": 10**6},
         {"pretrained": 1},
     ):
-        with pytest.raises(DataError, match=next(iter(wrong))):
+        with pytest.raises(SettingError, match=next(iter(wrong))):
             task.asked(wrong)
 
 
@@ -73,5 +103,5 @@ def test_devices_are_those_that_exist(app, monkeypatch, count, expected):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     assert app.devices.devices() == expected
     assert app.devices.chosen_device(None) == expected[0]
-    with pytest.raises(DataError, match=r"device is 'cuda:2', expected"):
+    with pytest.raises(SettingError, match=r"device is 'cuda:2', expected"):
         app.devices.chosen_device("cuda:2")

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bundle.errors import DataError
 from bundle.networks.vit_encoder import ViTEncoder, load_dino_weights
 
 DIM, DEPTH, HEADS, GRID = 48, 2, 3, 4
@@ -214,7 +215,7 @@ def test_settings_that_make_no_network_are_refused(change, words):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"absent\.pth"):
+    with pytest.raises(DataError, match=r"absent\.pth"):
         small_encoder(weights=str(tmp_path / "absent.pth"))
 
 

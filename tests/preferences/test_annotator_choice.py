@@ -6,8 +6,8 @@ from bundle.preferences.annotators import (
     ContourAnnotator,
     OracleAnnotator,
     PeopleAnnotator,
-    answered_by_people,
     choose_annotator,
+    judged_by_people,
 )
 from bundle.preferences.store.judgement_store import Candidate, Judgement, JudgementStore, Question
 
@@ -23,7 +23,7 @@ def choose(annotator: str, method: str, store="/nowhere/store.sqlite"):
 
 @pytest.fixture
 def store(tmp_path):
-    """A question that the oracle has answered."""
+    """A question that the oracle has judged."""
     path = tmp_path / "store.sqlite"
     with JudgementStore(path) as judgements:
         judgements.open_questions([QUESTION])
@@ -38,27 +38,27 @@ def test_a_named_annotator_is_asked_whatever_the_method(method) -> None:
     assert isinstance(choose("people", method), PeopleAnnotator)
 
 
-def test_auto_is_contours_for_upo_and_nobody_where_no_person_answered(store) -> None:
+def test_auto_is_contours_for_upo_and_nobody_where_no_person_judged(store) -> None:
     """Labels are never read without being named."""
     assert choose("auto", "upo", store) is EVOLUTION
     for method, there in (("lpo", store), ("image_dpo", store), ("slpo", "/nowhere/store.sqlite")):
-        with pytest.raises(ValueError, match=f"nobody has answered in {there}; vote on the page .*, or name oracle"):
+        with pytest.raises(ValueError, match=f"nobody has judged in {there}; vote on the page .*, or name oracle"):
             choose("auto", method, there)
 
 
-def test_auto_is_people_once_one_answered_and_did_not_take_it_back(store) -> None:
+def test_auto_is_people_once_one_judged_and_did_not_take_it_back(store) -> None:
     with JudgementStore(store) as judgements:
         judgements.add(Judgement(QUESTION, 0, "person:ada", 2.0))
     assert isinstance(choose("auto", "lpo", store), PeopleAnnotator)
     assert choose("auto", "upo", store) is EVOLUTION
     with JudgementStore(store) as judgements:
         judgements.add(Judgement(QUESTION, "undo", "person:ada", 2.0))
-    with pytest.raises(ValueError, match="nobody has answered"):
+    with pytest.raises(ValueError, match="nobody has judged"):
         choose("auto", "lpo", store)
 
 
-def test_looking_for_answers_makes_no_store(tmp_path) -> None:
-    assert not answered_by_people(tmp_path / "new.sqlite")
+def test_looking_for_judgements_makes_no_store(tmp_path) -> None:
+    assert not judged_by_people(tmp_path / "new.sqlite")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -22,7 +22,7 @@ EVERYWHERE = np.ones_like(TRUTH)
 VIEW = RegionView(TRUTH.astype(float), CANDIDATES, EVERYWHERE, TRUTH, "question")
 
 
-def answers(annotator: Annotator, count: int, view: RegionView = VIEW) -> Counter:
+def choices(annotator: Annotator, count: int, view: RegionView = VIEW) -> Counter:
     return Counter(annotator.judge(replace(view, key=str(i))) for i in range(count))
 
 
@@ -38,9 +38,9 @@ def test_oracle_without_faults_finds_the_best_of_every_region() -> None:
     for number in range(3):
         region = np.zeros_like(TRUTH)
         region[4 * number : 4 * number + 4] = True
-        answer = OracleAnnotator().judge(replace(VIEW, candidates=candidates, region=region))
-        assert answer == number
-        assert type(answer) is int
+        chosen = OracleAnnotator().judge(replace(VIEW, candidates=candidates, region=region))
+        assert chosen == number
+        assert type(chosen) is int
 
 
 def test_with_an_empty_truth_the_smallest_false_positive_wins() -> None:
@@ -49,8 +49,8 @@ def test_with_an_empty_truth_the_smallest_false_positive_wins() -> None:
     assert OracleAnnotator().judge(replace(VIEW, candidates=candidates, truth=TRUTH & False)) == 1
 
 
-def test_noise_is_the_share_of_other_answers() -> None:
-    found = answers(OracleAnnotator(noise=0.2), 2000)
+def test_noise_is_the_share_of_other_choices() -> None:
+    found = choices(OracleAnnotator(noise=0.2), 2000)
     assert within(found[1] / 2000, 0.8, 2000)
     # the others alike, and never a copy
     assert set(found) == {0, 1, 2, 3}
@@ -59,11 +59,11 @@ def test_noise_is_the_share_of_other_answers() -> None:
 
 
 def test_noise_of_one_is_never_right() -> None:
-    assert 1 not in answers(OracleAnnotator(noise=1.0), 100)
+    assert 1 not in choices(OracleAnnotator(noise=1.0), 100)
 
 
-def test_share_of_questions_without_an_answer() -> None:
-    found = answers(OracleAnnotator(abstain=0.3), 2000)
+def test_share_of_questions_without_a_choice() -> None:
+    found = choices(OracleAnnotator(abstain=0.3), 2000)
     assert within(found["skip"] / 2000, 0.3, 2000)
     assert set(found) == {1, "skip"}
 
@@ -86,7 +86,7 @@ def test_equally_good_masks_are_no_tie_without_a_margin() -> None:
 
 def test_copies_only_are_a_tie() -> None:
     view = replace(VIEW, candidates=np.stack((TRUTH, TRUTH)))
-    assert answers(OracleAnnotator(noise=0.5), 10, view) == {"tie": 10}
+    assert choices(OracleAnnotator(noise=0.5), 10, view) == {"tie": 10}
 
 
 def test_order_of_questions_does_not_matter() -> None:
@@ -104,7 +104,7 @@ def test_oracle_needs_the_truth() -> None:
         OracleAnnotator().judge(replace(VIEW, truth=None))
 
 
-def test_names_tell_apart_who_may_answer_differently() -> None:
+def test_names_tell_apart_who_may_judge_differently() -> None:
     assert OracleAnnotator().name == "oracle:noise=0"
     assert OracleAnnotator(seed=3).name == "oracle:noise=0"
     assert OracleAnnotator(noise=0.2).name == "oracle:noise=0.2"
@@ -150,10 +150,10 @@ def test_edges_of_the_image_choose_the_candidate() -> None:
     assert type(annotator.judge(contour_view(13.5, 11, 8))) is int
 
 
-@pytest.mark.parametrize(("radii", "answer"), [((13.5, 11, 11), 1), ((13.5, 11, 13.4), "skip"), ((13.5, 11, 5), 1)])
-def test_a_second_opinion_denies_what_the_majority_finds_worse(radii, answer) -> None:
+@pytest.mark.parametrize(("radii", "chosen"), [((13.5, 11, 11), 1), ((13.5, 11, 13.4), "skip"), ((13.5, 11, 5), 1)])
+def test_a_second_opinion_denies_what_the_majority_finds_worse(radii, chosen) -> None:
     assert contours().judge(contour_view(*radii)) == 1
-    assert contours(second_opinion=True).judge(contour_view(*radii)) == answer
+    assert contours(second_opinion=True).judge(contour_view(*radii)) == chosen
 
 
 def test_contours_do_not_look_at_the_truth() -> None:

@@ -29,8 +29,8 @@ def question(item: dict, index: int = 0) -> Question:
     return Question(made.image, made.image_sha256, str(file), candidates, REGIONS, index, (0, 0, 8, 8), "model", 1.0)
 
 
-def votes(question: Question, *answers) -> list[Judgement]:
-    return [Judgement(question, answer, f"person:{i}", 1.0) for i, answer in enumerate(answers)]
+def votes(question: Question, *chosen) -> list[Judgement]:
+    return [Judgement(question, choice, f"person:{i}", 1.0) for i, choice in enumerate(chosen)]
 
 
 def test_judgements_are_put_together_by_image(items) -> None:
@@ -48,7 +48,7 @@ def test_judgements_are_put_together_by_image(items) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "choice"),
+    ("chosen", "choice"),
     [
         ([1, 1, 0], 1),
         ([0, 2, 2, 1], 2),
@@ -61,8 +61,8 @@ def test_judgements_are_put_together_by_image(items) -> None:
         (["skip", "skip", 1], 1),
     ],
 )
-def test_most_annotators_are_right(items, answers, choice) -> None:
-    found = judged_items(votes(question(items[0]), *answers), items)
+def test_most_annotators_are_right(items, chosen, choice) -> None:
+    found = judged_items(votes(question(items[0]), *chosen), items)
     assert [item[K.JUDGEMENTS] for item in found] == ([] if choice is None else [[(REGIONS, 0, choice)]])
 
 
@@ -108,7 +108,7 @@ def test_what_is_stale_can_be_left_out(items, caplog) -> None:
     assert [item[K.JUDGEMENTS] for item in found] == [[(REGIONS, 0, 1)], [(REGIONS, 0, 0)]]
     (line,) = [record.getMessage() for record in caplog.records]
     assert line.startswith("2 judged questions are left out, the first because") and "changed since it was" in line
-    with pytest.raises(ValueError, match="stale_answers is 'keep', expected one of refuse, leave_out"):
+    with pytest.raises(ValueError, match="stale_judgements is 'keep', expected one of refuse, leave_out"):
         judged_items(given, items, stale="keep")
 
 

@@ -8,7 +8,7 @@ from scipy.ndimage import distance_transform_edt
 from skimage.measure import label as components
 
 from bundle.data.image_files import read_image
-from bundle.errors import DataError
+from bundle.errors import DataError, SettingError
 from bundle.synthetic import generator
 from bundle.synthetic.generator import generate_image, write_domain
 from bundle.synthetic.styles import STYLES
@@ -208,7 +208,7 @@ def test_default_is_sixteen_and_eight_non_square_images(tmp_path, monkeypatch):
     ],
 )
 def test_refusals_name_the_value_and_write_nothing(tmp_path, options, words):
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(SettingError) as caught:
         write_domain(tmp_path, **({"style": "synthetic-a", "train": 1, "test": 1} | options))
     assert all(word in str(caught.value) for word in words)
     assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ import pytest
 
 from bundle.data.pixels import LARGEST_PIXEL, check_finite
 from bundle.errors import DataError
-from bundle.transforms import LoadSectiond
+from bundle.transforms import LoadGrayImaged
 
 
 def write(path, array):
@@ -25,7 +25,7 @@ def test_a_pixel_that_nothing_can_be_computed_with_is_named(tmp_path, suffix, va
     reader = "NibabelReader" if suffix == ".nii.gz" else "ITKReader"
     path = write(tmp_path / f"em{suffix}", array)
     with pytest.raises(DataError, match=r"em\S*: pixel \(4, 2\) is .*, expected finite gray values") as error:
-        LoadSectiond("image", reader=reader)({"image": path})
+        LoadGrayImaged("image", reader=reader)({"image": path})
     assert f"is {value:g}," in str(error.value) and "\n" not in str(error.value)
 
 
@@ -33,13 +33,13 @@ def test_double_precision_that_single_cannot_hold(tmp_path):
     array = np.ones((7, 5))
     array[0, 1] = 1e300
     with pytest.raises(DataError, match=r"pixel \(0, 1\) is inf"):
-        LoadSectiond("image")({"image": write(tmp_path / "em.mha", array)})
+        LoadGrayImaged("image")({"image": write(tmp_path / "em.mha", array)})
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
 def test_other_images_are_what_they_were(tmp_path, kind):
     array = (np.random.default_rng(0).random((7, 5)) * 200).astype(kind)
-    loaded = LoadSectiond("image")({"image": write(tmp_path / "em.tif", array)})["image"]
+    loaded = LoadGrayImaged("image")({"image": write(tmp_path / "em.tif", array)})["image"]
     assert np.array_equal(np.asarray(loaded), array)
 
 

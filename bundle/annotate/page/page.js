@@ -1,6 +1,6 @@
 // The jobs of the page, and the keys that belong to the one on show.
 
-import { Points } from "./points.js";
+import { Clicks } from "./clicks.js";
 import { Training } from "./training.js";
 import { Votes } from "./votes.js";
 
@@ -14,9 +14,9 @@ function tell(text, problem = false) {
 const name = element("name");
 name.value = localStorage.getItem("name") ?? "me";
 
-const jobs = { points: new Points(tell, () => name.value), votes: new Votes(tell, () => name.value) };
-jobs.training = new Training(tell, () => show("points"), () => jobs.points.offerTrained());
-const keys = { p: "points", v: "votes", t: "training" };
+const jobs = { clicks: new Clicks(tell, () => name.value), votes: new Votes(tell, () => name.value) };
+jobs.learn = new Training(tell, () => show("clicks"), () => jobs.clicks.offerTrained());
+const keys = { c: "clicks", v: "votes", l: "learn" };
 let shown = null;
 
 async function show(job) {
@@ -58,4 +58,4 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-show(Object.keys(jobs).find((job) => location.hash === `#${job}`) ?? "points");
+show(Object.keys(jobs).find((job) => location.hash === `#${job}`) ?? "clicks");

@@ -1,4 +1,4 @@
-// Training: what it would learn from, the button and its command, live progress, before and after.
+// Learn: what it would learn from, the button and its command, live progress, before and after.
 
 import { askJson } from "./server.js";
 
@@ -57,7 +57,7 @@ export class Training {
     } catch (error) {
       this.tell(error.message, true);
     }
-    if (!element("training").hidden && this.status?.state === "running") {
+    if (!element("learn").hidden && this.status?.state === "running") {
       this.timer = setTimeout(() => this.look(), EVERY);
     }
   }
@@ -79,11 +79,11 @@ export class Training {
     const { state, questions, answered, chosen } = status;
     const share = questions ? Math.round((100 * answered) / questions) : 0;
     element("given").textContent =
-      `${answered} of ${questions} questions answered (${share} %), ${chosen} with a best candidate.` +
+      `Votes on ${answered} of ${questions} questions (${share} %), ${chosen} with a chosen candidate.` +
       (chosen ? "" : " Vote first: there is nothing to learn from yet.");
     for (const radio of methods()) {
       radio.checked = radio.value === this.chosen;
-      const note = radio.value === status.advised ? `(suits the ${share} % answered)` : "";
+      const note = radio.value === status.advised ? `(suits votes on ${share} %)` : "";
       radio.parentElement.querySelector("em").textContent = note;
     }
     element("command").textContent = status.commands[this.chosen];
@@ -96,7 +96,7 @@ export class Training {
   drawState() {
     const { state, method, message, progress, seconds, checkpoint, log, picture } = this.status;
     const name = method?.toUpperCase();
-    element("training").dataset.state = state;
+    element("learn").dataset.state = state;
     element("state").textContent = {
       idle: "No training yet",
       running: progress ? `Training (${name})` : `Training (${name}) is starting`,
@@ -118,7 +118,7 @@ export class Training {
     after.textContent = {
       done:
         (early ? `Stopped by its guard after epoch ${progress.epoch}; the last good weights were kept. ` : "") +
-        `The new weights are ${checkpoint}. Under Points, “after training” segments with them; ` +
+        `The new weights are ${checkpoint}. Under Clicks, “after training” segments with them; ` +
         `to start from them next time, give the server --checkpoint ${checkpoint}.`,
       failed: `${message} (log: ${log})`,
       stopped: `Nothing was changed. Log: ${log}`,

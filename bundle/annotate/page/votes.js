@@ -1,8 +1,8 @@
-// Votes: a region after the other, its candidates as outlines, one key for each answer.
+// Votes: a region after the other, its candidates as outlines, one key for each vote.
 
 import { AgainError, ask, askJson, newId, pictureOf } from "./server.js";
 
-// How many answers it is until people are compared again.
+// How many votes it is until people are compared again.
 const COMPARE_EVERY = 10;
 
 const LINE = "#e69f00";
@@ -23,16 +23,16 @@ export class Votes {
     this.shown = null;
     this.since = 0;
     this.busy = false;
-    this.answers = 0;
+    this.voted = 0;
     new ResizeObserver(() => this.arrange()).observe(element("votes"));
-    element("tie").addEventListener("click", () => this.answer("tie"));
-    element("skip").addEventListener("click", () => this.answer("skip"));
+    element("tie").addEventListener("click", () => this.vote("tie"));
+    element("skip").addEventListener("click", () => this.vote("skip"));
     element("undo-vote").addEventListener("click", () => this.undo());
   }
 
   key(key) {
-    if (key === "0") this.answer("tie");
-    else if (key === " ") this.answer("skip");
+    if (key === "0") this.vote("tie");
+    else if (key === " ") this.vote("skip");
     else if (key === "u") this.undo();
     else if (/^[1-9]$/.test(key)) this.pick(Number(key) - 1);
     else return false;
@@ -66,21 +66,21 @@ export class Votes {
 
   pick(place) {
     const outline = this.shown?.outlines[place];
-    if (outline) this.answer(outline.candidate);
+    if (outline) this.vote(outline.candidate);
   }
 
-  async answer(answer) {
+  async vote(chosen) {
     await this.alone(async () => {
       if (!this.shown) return;
       const { id } = this.shown;
       const seconds = Math.min(86400, (performance.now() - this.since) / 1000);
       this.tell("");
-      this.mark(answer);
+      this.mark(chosen);
       try {
-        await this.send(id, answer, seconds);
+        await this.send(id, chosen, seconds);
       } catch (error) {
         if (error instanceof AgainError) {
-          this.mark(null); // the question stays on show, to be answered again
+          this.mark(null); // the question stays on show, to be voted on again
           throw error;
         }
         this.given.add(id);
@@ -88,9 +88,9 @@ export class Votes {
         throw error;
       }
       this.given.add(id);
-      this.answers += 1;
+      this.voted += 1;
       await this.next();
-      if (this.answers % COMPARE_EVERY === 0) await this.compare();
+      if (this.voted % COMPARE_EVERY === 0) await this.compare();
     });
   }
 
@@ -100,22 +100,22 @@ export class Votes {
       if (last === null) return;
       await this.send(last, "undo", 0);
       await this.restart();
-      this.tell("your last answer was taken back");
+      this.tell("your last vote was taken back");
     });
   }
 
-  // The same answer under the same name, so that one whose arrival is not known is stored once.
-  send(question, answer, seconds) {
-    const key = JSON.stringify([this.name(), question, answer]);
+  // The same vote under the same name, so that one whose arrival is not known is stored once.
+  send(question, chosen, seconds) {
+    const key = JSON.stringify([this.name(), question, chosen]);
     if (this.sent?.key !== key) {
-      this.sent = { key, body: { uid: newId(), annotator: this.name(), question, answer, seconds } };
+      this.sent = { key, body: { uid: newId(), annotator: this.name(), question, chosen, seconds } };
     }
     return ask("POST", "api/judgements", this.sent.body).then(() => {
       this.sent = null;
     });
   }
 
-  // A key that is pressed while an answer is on its way is not meant for the question that comes next.
+  // A key that is pressed while a vote is on its way is not meant for the question that comes next.
   async alone(work) {
     if (this.busy) return;
     this.setBusy(true);
@@ -133,10 +133,10 @@ export class Votes {
     element("votes").setAttribute("aria-busy", String(busy));
   }
 
-  // Show which tile was chosen while the answer is on its way.
-  mark(answer) {
+  // Show which candidate was chosen while the vote is on its way.
+  mark(chosen) {
     this.shown.outlines.forEach(({ candidate }, place) => {
-      element("candidates").children[place]?.classList.toggle("picked", candidate === answer);
+      element("candidates").children[place]?.classList.toggle("picked", candidate === chosen);
     });
   }
 
@@ -144,7 +144,7 @@ export class Votes {
     const done = await askJson("GET", `api/progress/${this.name()}`);
     const all = done.answered + done.left;
     element("progress").value = done.answered / Math.max(1, all);
-    const rows = [["answered", `${done.answered} of ${all}`], ["left", String(done.left)]];
+    const rows = [["votes", `${done.answered} of ${all}`], ["left", String(done.left)]];
     if (done.per_minute) {
       rows.push(["a minute", done.per_minute.toFixed(1)]);
       rows.push(["time left", `${Math.ceil(done.seconds_left / 60)} min`]);
@@ -193,7 +193,7 @@ export class Votes {
         button.append(Object.assign(document.createElement("span"), { className: "empty", textContent: "nothing" }));
       }
       button.append(canvas);
-      button.addEventListener("click", () => this.answer(candidate));
+      button.addEventListener("click", () => this.vote(candidate));
       return button;
     });
     element("candidates").replaceChildren(...tiles);

@@ -1,5 +1,5 @@
 """Headers of image files, read and checked in plain Python before a C library opens the files."""
 
-from .judge import judged, open_regular
+from .check import checked, open_regular
 
-__all__ = ["judged", "open_regular"]
+__all__ = ["checked", "open_regular"]

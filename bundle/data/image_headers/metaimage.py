@@ -30,7 +30,7 @@ _REFUSED = ("NObjects", "Color", "SequenceID", "ObjectSubType")
 
 
 def read_metaimage(file: BinaryIO, size: int, path: Path) -> Claim:
-    """Judge a MetaImage header, and for an MHD the file of its pixels.
+    """Check a MetaImage header, and for an MHD the file of its pixels.
 
     Numbers are counted: where a line has too few, ITK's reader would take the missing ones from the next lines.
 

@@ -17,7 +17,7 @@ _FARTHEST = 1 << 24
 
 
 def read_nifti(file: BinaryIO, size: int, compressed: bool) -> Claim:
-    """Judge a NIfTI header and the extensions behind it.
+    """Check a NIfTI header and the extensions behind it.
 
     Args:
         file: at its beginning.
@@ -28,7 +28,7 @@ def read_nifti(file: BinaryIO, size: int, compressed: bool) -> Claim:
         HeaderError: what is wrong.
     """
     try:
-        content: BinaryIO = gzip.GzipFile(fileobj=file) if compressed else file  # type: ignore[assignment]
+        content: BinaryIO = gzip.GzipFile(fileobj=file) if compressed else file  # type: ignore[assignment]  # is read alike
         order, version, header = _header(content)
         claim, offset = _claim(order, version, header, compressed)
         _check_extensions(content, order, len(header), offset)

@@ -29,7 +29,7 @@ _GEOMETRY = ("spacings", "thicknesses", "axis mins", "axis maxs", "axismins", "a
 
 
 def read_nrrd(file: BinaryIO, size: int) -> Claim:
-    """Judge an NRRD header. Only pixels in the same file are read, raw or compressed with gzip.
+    """Check an NRRD header. Only pixels in the same file are read, raw or compressed with gzip.
 
     Args:
         file: at its beginning.

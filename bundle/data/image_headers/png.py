@@ -14,7 +14,7 @@ _MOST_CHUNKS = 1 << 20
 
 
 def read_png(file: BinaryIO, size: int) -> Claim:
-    """Judge the chunks of a PNG file, each of which must lie in it, up to the last one.
+    """Check the chunks of a PNG file, each of which must lie in it, up to the last one.
 
     Args:
         file: at its beginning.

@@ -44,7 +44,7 @@ class _Layout(NamedTuple):
 
 
 def read_tiff(file: BinaryIO, size: int) -> Claim:
-    """Judge all pages of a TIFF file: tags, sizes, and that the pixels of each lie in the file.
+    """Check all pages of a TIFF file: tags, sizes, and that the pixels of each lie in the file.
 
     Args:
         file: at its beginning.
@@ -120,7 +120,7 @@ def _directory(file: BinaryIO, size: int, layout: _Layout, at: int) -> tuple[dic
 
 
 def _page(tags: dict[int, tuple[int, ...]], size: int) -> tuple[Claim, int]:
-    """Judge a page; returns its claim and the bytes that are stored for it."""
+    """Check a page; returns its claim and the bytes that are stored for it."""
     width, height = _one(tags, _WIDTH), _one(tags, _HEIGHT)
     channels, compression = _one(tags, _CHANNELS, 1), _one(tags, _COMPRESSION, 1)
     if compression not in _COMPRESSIONS:

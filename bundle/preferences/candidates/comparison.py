@@ -36,7 +36,8 @@ def distinct(candidates: np.ndarray, region: np.ndarray) -> list[int]:
 
 def majority(candidates: np.ndarray) -> np.ndarray:
     """Majority vote of the candidates (K,X,Y) bool, morphologically opened by a 3x3 cross; (X,Y) bool."""
-    return ndimage.binary_opening(candidates.mean(axis=0) > 0.5)
+    opened: np.ndarray = ndimage.binary_opening(candidates.mean(axis=0) > 0.5)
+    return opened
 
 
 def regional_dice(candidates: np.ndarray, truth: np.ndarray, region: np.ndarray) -> np.ndarray:
@@ -53,7 +54,8 @@ def regional_dice(candidates: np.ndarray, truth: np.ndarray, region: np.ndarray)
         (K,) in (0,1].
     """
     a, b = candidates[:, region], truth[region]
-    return (2 * (a & b).sum(axis=1) + 1) / (a.sum(axis=1) + b.sum() + 1)
+    dice: np.ndarray = (2 * (a & b).sum(axis=1) + 1) / (a.sum(axis=1) + b.sum() + 1)
+    return dice
 
 
 def jaccard_distances(masks: np.ndarray) -> np.ndarray:

@@ -12,6 +12,8 @@ from skimage.segmentation import (
     morphological_geodesic_active_contour,
 )
 
+from bundle.errors import SettingError
+
 METHODS = ("chan_vese", "geodesic")
 
 
@@ -50,19 +52,20 @@ def evolve_mask(
         (X,Y) bool.
 
     Raises:
-        ValueError: the method is unknown, the shapes differ, or ``reach`` is not above 0.
+        SettingError: the method is unknown, or ``reach`` is not above 0.
+        ValueError: the shapes differ.
     """
     if method not in METHODS:
-        raise ValueError(f"method is {method!r}: expected {' or '.join(METHODS)}")
+        raise SettingError(f"method is {method!r}: expected {' or '.join(METHODS)}")
     if image.shape != mask.shape or image.ndim != 2:
         raise ValueError(f"image and mask have shapes {image.shape} and {mask.shape}: expected the same (X,Y)")
     if not reach > 0:
-        raise ValueError(f"reach of contours is {reach}: expected a number above 0")
+        raise SettingError(f"reach of contours is {reach}: expected a number above 0")
     mask = np.asarray(mask, dtype=bool)
     image = np.asarray(image, dtype=np.float64)
     spread = image.std()
     if spread == 0 or not mask.any() or mask.all():
-        return mask.copy()
+        return np.array(mask)
     image = (image - image.mean()) / spread  # so that scale and offset do not matter
     sigma, window = reach / 4, 1.5 * reach
     # distances to the nearest pixel of the other kind, which is half a pixel beyond the contour
@@ -71,7 +74,7 @@ def evolve_mask(
     edges = inverse_gaussian_gradient(image, sigma=sigma) if method == "geodesic" else None
     smooth = ndimage.gaussian_filter(image, sigma)
     near = outside < 2 * window  # the background that Chan-Vese's local means are taken from
-    evolved = mask
+    evolved: np.ndarray = mask
     # Two steps at a time: scikit-image smooths with two operators in turn, and remembers across calls whose turn it is.
     for _ in range(math.ceil(1.25 * reach)):
         if edges is not None:
@@ -95,4 +98,6 @@ def _membership(image: np.ndarray, mask: np.ndarray, near: np.ndarray, window: f
 
 def _local_mean(image: np.ndarray, where: np.ndarray, window: float) -> np.ndarray:
     weight = where.astype(np.float64)
-    return ndimage.gaussian_filter(image * weight, window) / (ndimage.gaussian_filter(weight, window) + 1e-6)
+    total, area = ndimage.gaussian_filter(image * weight, window), ndimage.gaussian_filter(weight, window)
+    mean: np.ndarray = total / (area + 1e-6)
+    return mean

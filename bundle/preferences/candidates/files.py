@@ -127,7 +127,7 @@ def read_candidates(path: str | Path) -> CandidateSet:
     return candidates
 
 
-def mask_sha256(mask: NDArray) -> str:
+def mask_sha256(mask: NDArray[Any]) -> str:
     """Hash a mask by its shape and content, whatever its type or order in memory.
 
     Args:
@@ -167,7 +167,7 @@ def file_sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def _unpack(bits: NDArray, shape: Any) -> NDArray[np.bool_]:
+def _unpack(bits: NDArray[Any], shape: Any) -> NDArray[np.bool_]:
     """Masks (K,X,Y) from their packed bits."""
     whole = isinstance(shape, list) and all(type(size) is int and size > 0 for size in shape)
     if not whole or len(shape) != 3:
@@ -175,7 +175,8 @@ def _unpack(bits: NDArray, shape: Any) -> NDArray[np.bool_]:
     count = shape[0] * shape[1] * shape[2]
     if bits.dtype != np.uint8 or bits.shape != ((count + 7) // 8,):
         raise ValueError(f"its masks are {bits.dtype} of shape {bits.shape}, expected {(count + 7) // 8} bytes")
-    return np.unpackbits(bits, count=count).astype(bool).reshape(shape)
+    masks: NDArray[np.bool_] = np.unpackbits(bits, count=count).astype(bool).reshape(shape)
+    return masks
 
 
 def _problem(candidates: CandidateSet) -> str | None:

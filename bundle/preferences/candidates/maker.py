@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from bundle.channels import clicks_of, em_of, prompted
+from bundle.errors import SettingError
 from bundle.inferers.prompted_sliding_window import PromptedSlidingWindowInferer
 from bundle.networks.promptable_segmenter import PromptableSegmenter
 from bundle.preferences.candidates.comparison import most_different
@@ -32,7 +34,7 @@ class CandidateMaker:
         min_distance: smallest Jaccard distance to the other candidates, in [0,1).
 
     Raises:
-        ValueError: when ``count`` is out of range.
+        SettingError: when ``count`` is out of range.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class CandidateMaker:
         min_distance: float = 0.01,
     ) -> None:
         if count < 2:
-            raise ValueError(f"count of candidates must be at least 2, got {count}")
+            raise SettingError(f"count of candidates must be at least 2, got {count}")
         self.inferer = inferer
         self.variants = tuple(variants)
         self.count = count
@@ -85,7 +87,7 @@ class CandidateMaker:
         self, policy: PromptableSegmenter, others: Mapping[str, PromptableSegmenter], image: torch.Tensor, key: str
     ) -> Original:
         """What the variants start from, for an image (1,3,X,Y)."""
-        bare = torch.cat((image[:, :1], torch.zeros_like(image[:, 1:])), dim=1)
+        bare = prompted(em_of(image), torch.zeros_like(clicks_of(image)))
         pred: torch.Tensor = self.inferer(bare, policy)
         seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big")  # within torch's range of seeds
         random = torch.Generator().manual_seed(seed)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from bundle.channels import background_of, clicks_of, density_of, em_of, foreground_of, logits_of, prompted
+from bundle.errors import SettingError
 from bundle.inferers.prompted_sliding_window import PromptedSlidingWindowInferer, most_clicks
 from bundle.networks.prompt_encoder import clicks_to_points
 from bundle.networks.promptable_segmenter import PromptableSegmenter
 from bundle.preferences.candidates.contour_evolution import evolve_mask
 from bundle.self_training.pseudo_labels import density_peaks
+
+Network = Callable[[torch.Tensor], torch.Tensor]
+"""Images (B,3,X,Y) to logits and density (B,2,X,Y)."""
 
 Made = Iterator[tuple[str, np.ndarray]]
 """For each mask how it was made, in words, and the mask (X,Y) bool."""
@@ -42,7 +47,7 @@ class Original:
     inferer: PromptedSlidingWindowInferer
     random: torch.Generator
 
-    def segment(self, image: torch.Tensor, network: Any = None) -> np.ndarray:
+    def segment(self, image: torch.Tensor, network: Network | None = None) -> np.ndarray:
         """Mask (X,Y) bool of an image (1,3,X,Y) by the network, or by another."""
         return mask_of(self.inferer(image, network or self.network))
 
@@ -62,14 +67,14 @@ class Thresholds:
         thresholds: each in (0,1).
 
     Raises:
-        ValueError: when one is out of range.
+        SettingError: when one is out of range.
     """
 
     thresholds: Sequence[float]
 
     def __post_init__(self) -> None:
         if not all(0 < t < 1 for t in self.thresholds):
-            raise ValueError(f"thresholds of candidates must be in (0, 1), got {list(self.thresholds)}")
+            raise SettingError(f"thresholds of candidates must be in (0, 1), got {list(self.thresholds)}")
 
     def __call__(self, original: Original) -> Made:
         """One mask for each threshold."""
@@ -90,7 +95,7 @@ class Brightness:
     def __call__(self, original: Original) -> Made:
         """One mask for each offset."""
         for offset in self.offsets:
-            yield f"brightness {offset:+g}", original.segment(with_em(original.bare, original.bare[:, :1] + offset))
+            yield f"brightness {offset:+g}", original.segment(with_em(original.bare, em_of(original.bare) + offset))
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ class Gamma:
 
     def __call__(self, original: Original) -> Made:
         """One mask for each exponent."""
-        em = original.bare[:, :1]
+        em = em_of(original.bare)
         low, high = em.amin(), em.amax()
         for exponent in self.exponents:
             bent = ((em - low) / (high - low).clamp(min=1e-6)) ** exponent
@@ -125,7 +130,7 @@ class Noise:
 
     def __call__(self, original: Original) -> Made:
         """One mask."""
-        em = original.bare[:, :1]
+        em = em_of(original.bare)
         noise = self.std * torch.randn(em.shape, generator=original.random).to(em)
         yield f"noise {self.std:g}", original.segment(with_em(original.bare, em + noise))
 
@@ -136,7 +141,7 @@ class GivenClicks:
 
     def __call__(self, original: Original) -> Made:
         """One mask, none without clicks."""
-        if original.image[:, 1:].any():
+        if clicks_of(original.image).any():
             yield "given clicks", original.segment(original.image)
 
 
@@ -146,10 +151,10 @@ class HalfOfGivenClicks:
 
     def __call__(self, original: Original) -> Made:
         """One mask, none without clicks."""
-        given = original.image[:, 1:]
+        given = clicks_of(original.image)
         if given.any():
             half = given * (torch.rand(given.shape, generator=original.random) < 0.5).to(given)
-            yield "half of the given clicks", original.segment(torch.cat((original.image[:, :1], half), dim=1))
+            yield "half of the given clicks", original.segment(prompted(em_of(original.image), half))
 
 
 @dataclass(frozen=True)
@@ -166,11 +171,11 @@ class DensityPeaks:
 
     def __call__(self, original: Original) -> Made:
         """One mask, none without peaks, or with more clicks in a window than the network takes."""
-        em, given = original.image[:, :1], original.image[:, 1:]
-        peaks = density_peaks(original.pred[:, 1:], self.threshold, self.radius).to(given)
-        clicks = torch.cat((torch.maximum(given[:, :1], peaks), given[:, 1:]), dim=1)
+        em, given = em_of(original.image), clicks_of(original.image)
+        peaks = density_peaks(density_of(original.pred), self.threshold, self.radius).to(given)
+        clicks = torch.cat((torch.maximum(foreground_of(given), peaks), background_of(given)), dim=1)
         if peaks.any() and most_clicks(clicks, original.inferer.window) <= original.inferer.max_points:
-            yield "clicks at density peaks", original.segment(torch.cat((em, clicks), dim=1))
+            yield "clicks at density peaks", original.segment(prompted(em, clicks))
 
 
 @dataclass(frozen=True)
@@ -188,7 +193,7 @@ class Zoom:
         bare = original.bare
         for factor in self.factors:
             zoomed = F.interpolate(bare, scale_factor=factor, mode="bilinear", align_corners=False)
-            pred: Any = original.inferer(zoomed, original.network)
+            pred = original.inferer(zoomed, original.network)
             back = F.interpolate(pred, bare.shape[2:], mode="bilinear", align_corners=False)
             yield f"zoom {factor:g}", mask_of(back)
 
@@ -217,7 +222,7 @@ class Turns:
         """One mask."""
         preds = [original.pred]
         for k in (1, 2, 3):
-            turned: Any = original.inferer(torch.rot90(original.bare, k, (2, 3)), original.network)
+            turned = original.inferer(torch.rot90(original.bare, k, (2, 3)), original.network)
             preds.append(torch.rot90(turned, -k, (2, 3)))
         yield "mean of four turns", mask_of(torch.stack(preds).mean(dim=0))
 
@@ -244,7 +249,7 @@ class EvolvedContour:
 
     def __call__(self, original: Original) -> Made:
         """One mask."""
-        em = original.bare[0, 0].cpu().numpy()
+        em = em_of(original.bare)[0, 0].cpu().numpy()
         yield "evolved contour", evolve_mask(em, mask_of(original.pred), reach=self.reach)
 
 
@@ -264,21 +269,21 @@ class DroppedFeatures:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Segment (B,3,H,W) to (B,2,H,W)."""
-        embedding, fine = self.network.encode(x[:, :1])
-        points = clicks_to_points(x[:, 1:3], self.network.max_points)
+        embedding, fine = self.network.encode(em_of(x))
+        points = clicks_to_points(clicks_of(x), self.network.max_points)
         return self.network.decode(embedding * self.factor.to(embedding), fine, *points)
 
 
 def with_em(image: torch.Tensor, em: torch.Tensor) -> torch.Tensor:
     """An image (1,3,X,Y) with another EM (1,1,X,Y) and the same clicks."""
-    return torch.cat((em, image[:, 1:]), dim=1)
+    return prompted(em, clicks_of(image))
 
 
-def probability_of(pred: Any) -> np.ndarray:
+def probability_of(pred: torch.Tensor) -> np.ndarray:
     """Foreground probability (X,Y) float32 of a prediction (1,2,X,Y)."""
-    return pred[0, 0].float().sigmoid().cpu().numpy()
+    return logits_of(pred)[0, 0].float().sigmoid().cpu().numpy()
 
 
-def mask_of(pred: Any, threshold: float = 0.5) -> np.ndarray:
+def mask_of(pred: torch.Tensor, threshold: float = 0.5) -> np.ndarray:
     """Mask (X,Y) bool of a prediction (1,2,X,Y): where the foreground probability is above a threshold."""
     return probability_of(pred) > threshold

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bundle.errors import SettingError
 from bundle.preferences.candidates.comparison import disputed
 
 STRATEGIES = ("random", "disagreement", "uncertainty")
@@ -41,12 +42,14 @@ def priorities(
         For the number of each region with enough disputed pixels its priority, the higher the sooner it is asked.
 
     Raises:
-        ValueError: the strategy is unknown, or ``min_disputed`` is less than 1.
+        SettingError: the strategy is unknown, or ``min_disputed`` is less than 1.
     """
     if strategy not in STRATEGIES:
-        raise ValueError(f"strategy is {strategy!r}: expected {', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}")
+        raise SettingError(f"strategy is {strategy!r}: expected {', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}")
     if min_disputed < 1:
-        raise ValueError(f"min_disputed is {min_disputed}: expected at least 1, for there is no choice without dispute")
+        raise SettingError(
+            f"min_disputed is {min_disputed}: expected at least 1, for there is no choice without dispute"
+        )
     asked = disputed(candidates) & (region_map >= 0)
     region_of = region_map[asked]
     counts = np.bincount(region_of)
@@ -71,10 +74,10 @@ def choose_by_budget(priorities: Sequence[float], budget: float) -> list[int]:
         Indices of ``ceil(budget * n)`` questions, the most urgent first, the earlier of two equally urgent ones first.
 
     Raises:
-        ValueError: when ``budget`` is out of range.
+        SettingError: when ``budget`` is out of range.
     """
     if not 0 < budget <= 1:
-        raise ValueError(f"budget is {budget}: expected a share of the questions in (0, 1], such as 0.15")
+        raise SettingError(f"budget is {budget}: expected a share of the questions in (0, 1], such as 0.15")
     # The product of 0.1 and 30 is slightly more than 3, which must not become 4.
     count = math.ceil(budget * len(priorities) * (1 - 1e-12))
     return sorted(range(len(priorities)), key=lambda i: -priorities[i])[:count]

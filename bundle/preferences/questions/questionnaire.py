@@ -40,14 +40,14 @@ class Questionnaire:
         dataset: items with ``image`` (3,X,Y), the given clicks in it; its ``data`` tells their paths.
         maker: of candidates.
         folder: where candidate files go, one an image.
-        regions: how an image is split, see :mod:`bundle.preferences.questions.regions`.
+        region_split: how an image is split, see :mod:`bundle.preferences.questions.regions`.
         strategy: which regions are asked first, see :mod:`bundle.preferences.questions.priorities`.
         budget: share of the regions with enough disagreement that are asked about, in (0,1].
         min_disputed: a region is asked about when its candidates disagree on at least so many pixels.
         seed: of the strategy ``random``.
 
     Raises:
-        ValueError: ``regions``, ``strategy``, ``budget`` or ``min_disputed`` cannot be.
+        SettingError: ``region_split``, ``strategy``, ``budget`` or ``min_disputed`` cannot be.
         DataError: two images have one name.
     """
 
@@ -56,7 +56,7 @@ class Questionnaire:
         dataset: Dataset,
         maker: CandidateMaker,
         folder: str | Path,
-        regions: str,
+        region_split: str,
         strategy: str = "disagreement",
         budget: float = 1.0,
         min_disputed: int = 4,
@@ -65,14 +65,14 @@ class Questionnaire:
         self.dataset = dataset
         self.maker = maker
         self.folder = Path(folder)
-        self.regions = regions
+        self.region_split = region_split
         self.strategy = strategy
         self.budget = budget
         self.min_disputed = min_disputed
         self.seed = seed
         # On one pixel without dispute, so that a bad setting is refused before candidates are made.
         pixel = np.zeros((2, 1, 1), dtype=bool)
-        priorities(strategy, pixel, pixel[0], split_regions(regions, pixel), min_disputed=min_disputed)
+        priorities(strategy, pixel, pixel[0], split_regions(region_split, pixel), min_disputed=min_disputed)
         choose_by_budget([], budget)
         names = [stem(path) for path in self.images]
         twice = next((name for name in names if names.count(name) > 1), None)
@@ -109,7 +109,7 @@ class Questionnaire:
         folder = folder or self.folder
         make_folder(folder)
         files = [folder / f"{stem(path)}.npz" for path in self.images]
-        model, missing, strange = state_sha256(policy), [], []
+        model, missing, strange = state_sha256(policy.state_dict()), [], []
         for i, (file, image) in enumerate(zip(files, self.images, strict=True)):
             if not file.is_file():
                 missing.append(i)
@@ -167,7 +167,7 @@ class Questionnaire:
 
     def _questions_of(self, file: Path) -> list[Question]:
         made = read_candidates(file)
-        region_map = split_regions(self.regions, made.masks)
+        region_map = split_regions(self.region_split, made.masks)
         urgent = priorities(
             self.strategy,
             made.masks,
@@ -184,8 +184,8 @@ class Questionnaire:
                 image_sha256=made.image_sha256,
                 candidates_file=str(file.absolute()),
                 candidates=candidates,
-                regions=self.regions,
-                index=index,
+                region_split=self.region_split,
+                region_index=index,
                 box=region_box(region_map == index),
                 model=made.model,
                 priority=priority,

@@ -5,17 +5,18 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from bundle.errors import SettingError
 from bundle.preferences.candidates.comparison import disputed
-from bundle.preferences.store.records import REGIONS
+from bundle.preferences.store.records import REGION_SPLITS
 
 EIGHT = np.ones((3, 3), dtype=bool)
 
 
-def split_regions(regions: str, candidates: np.ndarray) -> np.ndarray:
+def split_regions(region_split: str, candidates: np.ndarray) -> np.ndarray:
     """Split an image; the same text and candidates always give the same regions.
 
     Args:
-        regions: ``image``: one region. ``grid:32``: squares of 32 pixels, smaller at the right and lower border,
+        region_split: ``image``: one region. ``grid:32``: squares of 32 pixels, smaller at the right and lower border,
             numbered row by row. ``components:3``: the connected components of the pixels on which the candidates
             disagree, where pixels count as connected with up to 3 others between them (along the axis on which they
             are further apart).
@@ -25,21 +26,22 @@ def split_regions(regions: str, candidates: np.ndarray) -> np.ndarray:
         (X,Y) int32, the number of the region that holds a pixel, from 0; -1 for none.
 
     Raises:
-        ValueError: when ``regions`` is none of these.
+        SettingError: when ``region_split`` is none of these.
     """
-    if not REGIONS.fullmatch(regions):
-        raise ValueError(
-            f"regions is {regions!r}: expected image, grid:SIZE with a SIZE of at least 1 pixel, or components:GAP "
-            "with a GAP of at least 0 pixels, such as grid:32 or components:3"
+    if not REGION_SPLITS.fullmatch(region_split):
+        raise SettingError(
+            f"region_split is {region_split!r}: expected image, grid:SIZE with a SIZE of at least 1 pixel, or "
+            "components:GAP with a GAP of at least 0 pixels, such as grid:32 or components:3"
         )
-    kind, _, number = regions.partition(":")
+    kind, _, number = region_split.partition(":")
     width, height = candidates.shape[1:]
     if kind == "image":
         return np.zeros((width, height), np.int32)
     if kind == "grid":
         size = int(number)
         columns, rows = np.arange(width) // size, np.arange(height) // size
-        return (columns[:, None] + rows[None] * -(-width // size)).astype(np.int32)
+        numbers: np.ndarray = (columns[:, None] + rows[None] * -(-width // size)).astype(np.int32)
+        return numbers
     gap = min(int(number), max(width, height))  # a larger one changes nothing, and would take memory for its size
     # Squares of gap + 1 pixels, put on two pixels, touch if and only if at most gap pixels lie between the two.
     apart = disputed(candidates)

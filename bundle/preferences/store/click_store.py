@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from bundle.errors import DataError
 from bundle.preferences.store.click_records import (
@@ -34,7 +33,7 @@ class ClickStore:
     refused when somebody saved meanwhile.
 
     Args:
-        file: of the store. One of version 1, which can only be read, has no clicks.
+        file: of the store.
     """
 
     def __init__(self, file: StoreFile) -> None:
@@ -43,11 +42,13 @@ class ClickStore:
     @property
     def id(self) -> str:
         """Name of the store, which it keeps wherever its file is moved."""
-        return next((value for (value,) in self._rows("SELECT value FROM about WHERE name = 'id'")), "")
+        return next((value for (value,) in self._file.rows("SELECT value FROM about WHERE name = 'id'")), "")
 
     def last(self) -> int:
         """Number of the last record in the store, 0 for none."""
-        return next((number for (number,) in self._rows("SELECT number FROM clicks ORDER BY number DESC LIMIT 1")), 0)
+        return next(
+            (number for (number,) in self._file.rows("SELECT number FROM clicks ORDER BY number DESC LIMIT 1")), 0
+        )
 
     def of_all(self, number: int) -> dict[str, Pixels]:
         """The clicks on all images that have any.
@@ -56,7 +57,7 @@ class ClickStore:
             number: of the last record that is counted.
         """
         found: dict[str, Pixels] = {}
-        for image, x, y, label in self._rows(LEFT.format(""), number):
+        for image, x, y, label in self._file.rows(LEFT.format(""), number):
             found.setdefault(image, {})[x, y] = label
         return found
 
@@ -69,8 +70,8 @@ class ClickStore:
         """
         if number is None:
             # the version first: records that come between the two queries are in neither
-            number = next((found for found, *_ in self._rows(LAST, image)), 0)
-        rows = self._rows(LEFT.format("AND image = ?"), number, image)
+            number = next((found for found, *_ in self._file.rows(LAST, image)), 0)
+        rows = self._file.rows(LEFT.format("AND image = ?"), number, image)
         return ImageClicks({(x, y): label for _, x, y, label in rows}, number)
 
     def save(self, image: str, pixels: Mapping[tuple[int, int], int], version: int, annotator: str, uid: str) -> int:
@@ -141,7 +142,7 @@ class ClickStore:
         Those that another program spoiled are passed over, for no export could hold them.
         """
         found, bad = [], []
-        for row in self._rows(f"SELECT {FIELDS} FROM clicks ORDER BY number"):
+        for row in self._file.rows(f"SELECT {FIELDS} FROM clicks ORDER BY number"):
             record = ClickRecord(*row)
             try:
                 check_click(record)
@@ -153,9 +154,6 @@ class ClickStore:
                 "%s: %d clicks are malformed and passed over, the first: %s", self._file.path, len(bad), bad[0]
             )
         return found
-
-    def _rows(self, query: str, *values: str | int) -> list[Any]:
-        return self._file.rows(query, *values) if self._file.version > 1 else []
 
     def _write(self, connection: sqlite3.Connection, records: list[ClickRecord]) -> int:
         """Write records; gives the number of the last, 0 where there is none."""

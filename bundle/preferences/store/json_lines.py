@@ -12,18 +12,27 @@ from bundle.atomic import replacing
 from bundle.errors import DataError
 from bundle.json_files import parse_json
 from bundle.preferences.store.click_records import CLICK_FIELDS, ClickRecord, check_click
+from bundle.preferences.store.older_versions import rename_line
 from bundle.preferences.store.records import Candidate, Judgement, Question, check_judgement, check_question, expect
 
-QUESTION_FIELDS = ("image", "image_sha256", "candidates_file", "candidates", "regions", "index", "region", "model")
-ANSWER_FIELDS = ("answer", "annotator", "seconds", "created_at", "uid")
-FIELDS = (*QUESTION_FIELDS, "priority", "winner", *ANSWER_FIELDS)
+QUESTION_FIELDS = (
+    "image",
+    "image_sha256",
+    "candidates_file",
+    "candidates",
+    "region_split",
+    "region_index",
+    "box",
+    "model",
+)
+JUDGEMENT_FIELDS = ("chosen", "annotator", "seconds", "created_at", "uid")
+FIELDS = (*QUESTION_FIELDS, "priority", *JUDGEMENT_FIELDS)
 
 
 def write_lines(path: str | Path, records: Iterable[Judgement | ClickRecord]) -> None:
     """Write records, atomically.
 
-    A line is an object with ``FIELDS``, or of a click with ``CLICK_FIELDS``. ``region`` is the box; ``winner`` is the
-    answer if that is a number, else null.
+    A line is an object with ``FIELDS``, or of a click with ``CLICK_FIELDS``.
 
     Args:
         path: file to write; its folder must exist.
@@ -34,7 +43,7 @@ def write_lines(path: str | Path, records: Iterable[Judgement | ClickRecord]) ->
 
 
 def read_lines(path: str | Path) -> Iterator[tuple[int, Judgement | ClickRecord]]:
-    """Read a file of :func:`write_lines`.
+    """Read a file of :func:`write_lines`, also one of an older version.
 
     Args:
         path: the file.
@@ -94,12 +103,12 @@ def read_question(fields: Mapping[str, Any], priority: float) -> Question:
     )
     fine = fine and [c["id"] for c in listed] == list(range(len(listed)))
     expect(fine, "candidates", listed, "a list of objects with id (0, 1, ...), made and sha256")
-    expect(isinstance(fields["region"], list), "region", fields["region"], "[x0, y0, x1, y1]")
+    expect(isinstance(fields["box"], list), "box", fields["box"], "[x0, y0, x1, y1]")
     question = Question(
         candidates=tuple(Candidate(c["made"], c["sha256"]) for c in listed),
-        box=tuple(fields["region"]),
+        box=tuple(fields["box"]),
         priority=priority,
-        **{name: fields[name] for name in QUESTION_FIELDS if name not in ("candidates", "region")},
+        **{name: fields[name] for name in QUESTION_FIELDS if name not in ("candidates", "box")},
     )
     check_question(question)
     return question
@@ -112,6 +121,8 @@ def _read_record(line: str) -> Judgement | ClickRecord:
         raise DataError(f"no JSON ({error})") from None
     if not isinstance(record, dict):
         raise DataError(f"expected a JSON object, got {line.strip()[:80]}")
+    if "answer" in record:
+        record = rename_line(record)
     wanted = set(CLICK_FIELDS if "action" in record else FIELDS)
     missing, unknown = wanted - record.keys(), record.keys() - wanted
     if missing or unknown:
@@ -123,9 +134,8 @@ def _read_record(line: str) -> Judgement | ClickRecord:
         check_click(click)
         return click
     question = read_question(record, record["priority"])
-    judgement = Judgement(question, *(record[name] for name in ANSWER_FIELDS))
+    judgement = Judgement(question, *(record[name] for name in JUDGEMENT_FIELDS))
     check_judgement(judgement)
-    expect(record["winner"] == _winner(judgement.answer), "winner", record["winner"], "what answer says")
     return judgement
 
 
@@ -133,9 +143,5 @@ def _write_record(record: Judgement | ClickRecord) -> str:
     if isinstance(record, ClickRecord):
         return json.dumps({name: getattr(record, name) for name in CLICK_FIELDS})
     question = record.question
-    fields = {**question.fields, "priority": question.priority, "winner": _winner(record.answer)}
-    return json.dumps(fields | {name: getattr(record, name) for name in ANSWER_FIELDS})
-
-
-def _winner(answer: int | str) -> int | None:
-    return None if isinstance(answer, str) else answer
+    fields = {**question.fields, "priority": question.priority}
+    return json.dumps(fields | {name: getattr(record, name) for name in JUDGEMENT_FIELDS})

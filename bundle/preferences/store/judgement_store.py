@@ -28,10 +28,10 @@ __all__ = ["Candidate", "Judgement", "JudgementStore", "Question", "check_fresh"
 
 QUESTIONS = "SELECT id, content, priority FROM questions"
 BY_PRIORITY = " ORDER BY priority DESC, rowid"
-UNANSWERED = """ WHERE coalesce((SELECT answer FROM judgements WHERE question = questions.id AND annotator = ?
+UNANSWERED = """ WHERE coalesce((SELECT chosen FROM judgements WHERE question = questions.id AND annotator = ?
     ORDER BY number DESC LIMIT 1), 'undo') = 'undo'"""
-JUDGEMENTS = "SELECT question, answer, annotator, seconds, created_at, uid FROM judgements"
-EFFECTIVE = """ WHERE answer <> 'undo'
+JUDGEMENTS = "SELECT question, chosen, annotator, seconds, created_at, uid FROM judgements"
+EFFECTIVE = """ WHERE chosen <> 'undo'
     AND number IN (SELECT max(number) FROM judgements GROUP BY question, annotator)"""
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class JudgementStore:
 
     A record is acknowledged when the method that adds it returns. From then on it outlives a killed process and a power
     failure: every commit is flushed to the disk (write-ahead log, ``synchronous=FULL``). Nothing is changed or
-    deleted; triggers in the file refuse it to other programs too. To take an answer back, add ``undo``.
+    deleted; triggers in the file refuse it to other programs too. To take a judgement back, add ``undo``.
 
     Several processes may write at once, each with a store of its own (do not carry one over a fork). The threads of
     a process may share one. A record that another program spoiled is passed over, with one line in the log.
@@ -167,7 +167,7 @@ class JudgementStore:
             kind: only those of annotators of this kind, such as ``person``.
 
         Returns:
-            The judgements in the order of answering.
+            The judgements in the order in which they were added.
 
         Raises:
             ValueError: ``annotator`` or ``kind`` is malformed.
@@ -184,10 +184,10 @@ class JudgementStore:
         ]
 
     def history(self) -> list[Judgement]:
-        """All records as they were added, also those that were answered again or undone.
+        """All records as they were added, also those that were judged again or undone.
 
         Returns:
-            The records in the order of answering.
+            The records in the order in which they were added.
         """
         return self._judgements(JUDGEMENTS)
 
@@ -202,8 +202,8 @@ class JudgementStore:
     def import_jsonl(self, path: str | Path) -> int:
         """Add the records of a file of :meth:`export_jsonl` and open their questions, all or none.
 
-        The records come after those that are there, whatever their time: theirs are the last answers, and the last
-        clicks on their pixels.
+        The records come after those that are there, whatever their time: theirs are the last judgements, and the
+        last clicks on their pixels.
 
         Args:
             path: the file. Records that are there already are passed over.
@@ -239,7 +239,7 @@ class JudgementStore:
 
     def _judgements(self, query: str) -> list[Judgement]:
         rows = self.file.rows(query + " ORDER BY number")
-        questions = self._questions(QUESTIONS)  # after the answers, so that none lacks its question
+        questions = self._questions(QUESTIONS)  # after the judgements, so that none lacks its question
         found, bad = [], []
         for identity, *values in rows:
             if identity in questions:
@@ -271,9 +271,9 @@ class JudgementStore:
     def _add(self, connection: sqlite3.Connection, judgement: Judgement) -> bool:
         """Add a judgement within a transaction, unless it is there."""
         question = judgement.question
-        values = (question.id, judgement.answer, judgement.annotator, float(judgement.seconds))
+        values = (question.id, judgement.chosen, judgement.annotator, float(judgement.seconds))
         # created_at is not compared: who sends a record again may have stamped it again
-        query = "SELECT question, answer, annotator, seconds FROM judgements WHERE uid = ?"
+        query = "SELECT question, chosen, annotator, seconds FROM judgements WHERE uid = ?"
         there: Any = connection.execute(query, (judgement.uid,)).fetchone()
         if there == values:
             return False
@@ -281,11 +281,11 @@ class JudgementStore:
             raise DataError(f"{self.path}: uid {judgement.uid} belongs to another judgement; give each its own")
         if not _is_open(connection, question):
             raise DataError(
-                f"{self.path}: the question about region {question.index} ({question.regions}) of {question.image} was "
-                "not opened here; open it before it is answered"
+                f"{self.path}: the question about region {question.region_index} ({question.region_split}) of "
+                f"{question.image} was not opened here; open it before it is judged"
             )
         connection.execute(
-            "INSERT INTO judgements (question, answer, annotator, seconds, created_at, uid) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO judgements (question, chosen, annotator, seconds, created_at, uid) VALUES (?, ?, ?, ?, ?, ?)",
             (*values, judgement.created_at, judgement.uid),
         )
         return True

@@ -1,4 +1,4 @@
-"""What is asked and what was answered: questions and judgements, and which of them are refused."""
+"""Questions and judgements, and which of them are refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bundle.preferences.candidates.files import CandidateSet
 
 KINDS = ("person", "oracle", "evolution")
-REGIONS = re.compile(r"image|grid:0{0,9}[1-9]\d{0,8}|components:\d{1,9}", re.ASCII)
+REGION_SPLITS = re.compile(r"image|grid:0{0,9}[1-9]\d{0,8}|components:\d{1,9}", re.ASCII)
 """How an image may be split, see :func:`bundle.preferences.questions.regions.split_regions`."""
 WORDS = ("tie", "skip", "undo")
 
@@ -46,8 +46,8 @@ class Question:
         image_sha256: hash of the image's file.
         candidates_file: path of the file that holds the masks.
         candidates: at least two, in the order of that file.
-        regions: how the image was split, such as ``grid:32``.
-        index: number of the region in that split, from 0.
+        region_split: how the image was split, such as ``grid:32``.
+        region_index: number of the region in that split, from 0.
         box: (x0, y0, x1, y1) around the region in pixels, half open.
         model: sha256 of the state of the checkpoint that made the candidates.
         priority: the higher, the sooner it is asked.
@@ -57,41 +57,60 @@ class Question:
     image_sha256: str
     candidates_file: str
     candidates: tuple[Candidate, ...]
-    regions: str
-    index: int
+    region_split: str
+    region_index: int
     box: tuple[int, int, int, int]
     model: str
     priority: float
 
     @property
     def fields(self) -> dict[str, Any]:
-        """All but the priority, ready for JSON: ``region`` is the box, ``candidates`` objects with id, made, sha256."""
+        """All but the priority, ready for JSON: ``candidates`` are objects with id, made, sha256."""
         return {
             "image": self.image,
             "image_sha256": self.image_sha256,
             "candidates_file": self.candidates_file,
             "candidates": [{"id": i, "made": c.made, "sha256": c.sha256} for i, c in enumerate(self.candidates)],
-            "regions": self.regions,
-            "index": self.index,
-            "region": list(self.box),
+            "region_split": self.region_split,
+            "region_index": self.region_index,
+            "box": list(self.box),
             "model": self.model,
         }
 
     @cached_property
     def content(self) -> str:
-        """All but the priority as JSON, spelled in one way only."""
+        """:attr:`fields` as JSON, as a store keeps it."""
         return json.dumps(self.fields, sort_keys=True, separators=(",", ":"))
 
     @cached_property
     def id(self) -> str:
-        """sha256 of :attr:`content`, so the same question has the same id in every store."""
-        return hashlib.sha256(self.content.encode()).hexdigest()
+        """sha256 of :func:`hashed_spelling`, so the same question has the same id in every store."""
+        return hashlib.sha256(hashed_spelling(self).encode()).hexdigest()
 
     @cached_property
     def seen(self) -> str:
-        """sha256 of what who answers gets to see; the same wherever the files lie."""
+        """sha256 of what an annotator is shown (image, masks, region). Independent of file paths."""
         masks = [candidate.sha256 for candidate in self.candidates]
-        return hashlib.sha256(json.dumps([self.image_sha256, masks, self.regions, self.index]).encode()).hexdigest()
+        shown = [self.image_sha256, masks, self.region_split, self.region_index]
+        return hashlib.sha256(json.dumps(shown).encode()).hexdigest()
+
+
+def hashed_spelling(question: Question) -> str:
+    """Spell a question for its id.
+
+    The field names are those of the first release and must never change. With other names every question would get
+    another id: judgements in existing stores, which name their question by its id, would be lost, and the same
+    questions would be opened and asked again. So names may change elsewhere, but not here.
+
+    Args:
+        question: the question.
+
+    Returns:
+        All but the priority as JSON, with sorted names and without spaces.
+    """
+    renamed = {"region_split": "regions", "region_index": "index", "box": "region"}
+    fields = {renamed.get(name, name): value for name, value in question.fields.items()}
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
 def now() -> str:
@@ -106,19 +125,19 @@ def new_uid() -> str:
 
 @dataclass(frozen=True)
 class Judgement:
-    """An answer to a question.
+    """One answer of an annotator to a question.
 
     Attributes:
         question: the question.
-        answer: number of the best candidate, ``tie``, ``skip``, or ``undo`` to withdraw the annotator's answer.
-        annotator: who answered, ``person:...``, ``oracle:...`` or ``evolution:...``.
-        seconds: time that the answer took.
+        chosen: number of the chosen candidate, ``tie``, ``skip``, or ``undo`` to withdraw the annotator's judgement.
+        annotator: who judged, ``person:...``, ``oracle:...`` or ``evolution:...``.
+        seconds: time that it took.
         created_at: ISO time, UTC (``+00:00``).
         uid: name of this record. One that is sent again under its uid is stored once.
     """
 
     question: Question
-    answer: int | str
+    chosen: int | str
     annotator: str
     seconds: float
     created_at: str = field(default_factory=now)
@@ -126,7 +145,7 @@ class Judgement:
 
 
 def check_question(question: Question) -> None:
-    """Refuse a question that no one could answer or that JSON could not hold.
+    """Refuse a question that no one could judge or that JSON could not hold.
 
     Args:
         question: the question. Numbers must be Python's own, not numpy's.
@@ -138,18 +157,18 @@ def check_question(question: Question) -> None:
         expect(is_text(getattr(question, name)), name, getattr(question, name), "a text that is not empty")
     for name in ("image", "candidates_file"):
         expect(is_path(getattr(question, name)), name, getattr(question, name), "the path of a file")
-    regions = question.regions
-    fine = isinstance(regions, str) and REGIONS.fullmatch(regions) is not None
-    expect(fine, "regions", regions, "image, grid:SIZE or components:GAP, such as grid:32")
+    split, index = question.region_split, question.region_index
+    fine = isinstance(split, str) and REGION_SPLITS.fullmatch(split) is not None
+    expect(fine, "region_split", split, "image, grid:SIZE or components:GAP, such as grid:32")
     candidates = question.candidates
     fine = isinstance(candidates, tuple) and len(candidates) >= 2
     fine = fine and all(isinstance(c, Candidate) and is_text(c.made) and is_text(c.sha256) for c in candidates)
     expect(fine, "candidates", candidates, "a tuple of two or more, each with made and sha256")
-    expect(is_whole(question.index) and question.index >= 0, "index", question.index, "a Python int from 0")
+    expect(is_whole(index) and index >= 0, "region_index", index, "a Python int from 0")
     box = question.box
     fine = isinstance(box, tuple) and len(box) == 4 and all(map(is_whole, box))
     fine = fine and 0 <= box[0] < box[2] and 0 <= box[1] < box[3]
-    expect(fine, "region", box, "Python ints (x0, y0, x1, y1) with 0 <= x0 < x1 and 0 <= y0 < y1")
+    expect(fine, "box", box, "Python ints (x0, y0, x1, y1) with 0 <= x0 < x1 and 0 <= y0 < y1")
     expect(is_finite(question.priority), "priority", question.priority, "a finite number")
 
 
@@ -162,9 +181,9 @@ def check_judgement(judgement: Judgement) -> None:
     Raises:
         DataError: a field has another type or is out of range.
     """
-    answer, count = judgement.answer, len(judgement.question.candidates)
-    fine = answer in WORDS if isinstance(answer, str) else is_whole(answer) and 0 <= answer < count
-    expect(fine, "answer", answer, f"a candidate's number (a Python int from 0 to {count - 1}), tie, skip or undo")
+    chosen, count = judgement.chosen, len(judgement.question.candidates)
+    fine = chosen in WORDS if isinstance(chosen, str) else is_whole(chosen) and 0 <= chosen < count
+    expect(fine, "chosen", chosen, f"a candidate's number (a Python int from 0 to {count - 1}), tie, skip or undo")
     check_annotator(judgement.annotator)
     seconds = judgement.seconds
     expect(is_finite(seconds) and seconds >= 0, "seconds", seconds, "a finite number from 0")

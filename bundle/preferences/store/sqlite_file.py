@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bundle.errors import DataError, StorageError
+from bundle.preferences.store.older_versions import OLDER, migrate
 from bundle.preferences.store.sqlite_place import beside, check_path, identity, sync_folders
-from bundle.preferences.store.sqlite_tables import APPLICATION, VERSION, add_clicks, make_tables
+from bundle.preferences.store.sqlite_tables import APPLICATION, VERSION, make_tables
 
 WAIT = 30.0
 """Seconds for which a method waits while other programs hold the file; a page that a person looks at takes less."""
@@ -35,7 +36,7 @@ class StoreFile:
 
     Every commit is flushed to the disk. A file that was deleted, moved or replaced while it is open is neither read nor
     written any more, for what is written to a deleted file is gone. On a read-only disk or in a read-only folder it can
-    be read, and is not brought up to this version.
+    be read. A file of an older version is brought up to this one when it is opened.
 
     Args:
         path: the file.
@@ -133,15 +134,10 @@ class StoreFile:
             self._reader = self._connect_to_read(deadline)
         else:
             self._writer = self._connect(self.path, "rwc" if create else "rw", deadline)
-            self._patiently(lambda: _prepare(self._writer, create), deadline)
+            self._patiently(lambda: _prepare(self._writer, self.path, create), deadline)
             self._reader = self._connect(self.path, "rw", deadline)
-        self.version = self._patiently(lambda: check_version(self._reader, self.path), deadline)
-        damage = self._patiently(lambda: self._reader.execute("PRAGMA quick_check(1)").fetchone()[0], deadline)
-        if damage != "ok":
-            damage = " ".join(damage.split())
-            raise DataError(
-                f"{self.path}: is damaged ({damage}); bring back a copy, or import an export into a new file"
-            )
+        self._patiently(lambda: check_version(self._reader, self.path), deadline)
+        self._patiently(lambda: _check_sound(self._reader, self.path), deadline)
         if not self.read_only:
             try:
                 self._files = {name: identity(name) for name in (self.path, *beside(self.path))}
@@ -218,39 +214,49 @@ class StoreFile:
         )
 
 
-def check_version(connection: sqlite3.Connection, path: Path) -> int:
-    """Refuse the file of another program or of a version that is not known.
+def check_version(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse the file of another program, or of another version than this one.
 
     Args:
         connection: to the file.
         path: the file, for the message.
 
-    Returns:
-        Its version.
-
     Raises:
-        DataError: it is no store, or one of another version.
+        DataError: it is no store, or one of a newer version.
+        StorageError: it is one of an older version, on a read-only disk or in a read-only folder.
     """
     if _pragma(connection, "application_id") != APPLICATION:
         raise DataError(f"{path}: is no store of judgements; name another file")
     version = int(_pragma(connection, "user_version"))
-    if not 1 <= version <= VERSION:
-        raise DataError(
-            f"{path}: is a store of version {version}, expected {VERSION}; export it with the release of this bundle "
-            "that wrote it, and import that into a new file"
+    if version in OLDER:
+        raise StorageError(
+            f"{path}: is a store of version {version}, which must be brought up to version {VERSION}, but is on a "
+            "read-only disk or in a read-only folder; copy it to where you may write, and name that file"
         )
-    return version
+    if version != VERSION:
+        raise DataError(
+            f"{path}: is a store of version {version}, expected {VERSION}; open it with the release of this bundle "
+            "that wrote it"
+        )
 
 
-def _prepare(connection: sqlite3.Connection, create: bool) -> None:
-    """Make the tables that are missing, and write ahead to a log. May be tried again."""
+def _check_sound(connection: sqlite3.Connection, path: Path) -> None:
+    damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if damage != "ok":
+        damage = " ".join(damage.split())
+        raise DataError(f"{path}: is damaged ({damage}); bring back a copy, or import an export into a new file")
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, create: bool) -> None:
+    """Make the tables, or bring those of an older version up, and write ahead to a log. May be tried again."""
     try:
-        if (create and _is_new(connection)) or _is_of_version_1(connection):
+        if (create and _is_new(connection)) or _older_version(connection):
             connection.execute("BEGIN IMMEDIATE")
             if _is_new(connection):  # another process may have come first
                 make_tables(connection)
-            elif _is_of_version_1(connection):
-                add_clicks(connection)
+            elif version := _older_version(connection):
+                _check_sound(connection, path)  # first, for what is left of a damaged file is not to be written to
+                migrate(connection, version)
             connection.execute("COMMIT")
     except BaseException:
         connection.rollback()
@@ -262,13 +268,15 @@ def _prepare(connection: sqlite3.Connection, create: bool) -> None:
 
 def _is_new(connection: sqlite3.Connection) -> bool:
     """Tell whether the file is empty, as sqlite leaves one that was opened and never written."""
-    count = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    count = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
     return count == 0 and _pragma(connection, "application_id") == 0 and _pragma(connection, "user_version") == 0
 
 
-def _is_of_version_1(connection: sqlite3.Connection) -> bool:
-    return _pragma(connection, "application_id") == APPLICATION and _pragma(connection, "user_version") == 1
+def _older_version(connection: sqlite3.Connection) -> int:
+    """Version of a store that must be brought up to this one, 0 for any other file."""
+    version = int(_pragma(connection, "user_version"))
+    return version if _pragma(connection, "application_id") == APPLICATION and version in OLDER else 0
 
 
-def _pragma(connection: sqlite3.Connection, name: str) -> Any:
-    return connection.execute(f"PRAGMA {name}").fetchone()[0]
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])

@@ -1,4 +1,4 @@
-"""The tables of a store's SQLite file, and how a file of an older version gets those that it lacks."""
+"""The tables of a store's SQLite file, to whose rows others may only be added."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import sqlite3
 import uuid
 
 APPLICATION = 0x50444A53  # "PDJS", tells this file from those of other programs
-VERSION = 2
+VERSION = 3
 
-# A column without a type keeps numbers and texts as they come: an answer is either.
+# A column without a type keeps numbers and texts as they come: what was chosen is either.
 QUESTIONS_AND_JUDGEMENTS = (
     """CREATE TABLE questions (
         id TEXT PRIMARY KEY NOT NULL, content TEXT NOT NULL, priority REAL NOT NULL,
         opened_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')))""",
     """CREATE TABLE judgements (
         number INTEGER PRIMARY KEY, uid TEXT UNIQUE NOT NULL, question TEXT NOT NULL REFERENCES questions (id),
-        answer NOT NULL, annotator TEXT NOT NULL, seconds REAL NOT NULL, created_at TEXT NOT NULL)""",
-    "CREATE INDEX answers ON judgements (question, annotator, number)",
+        chosen NOT NULL, annotator TEXT NOT NULL, seconds REAL NOT NULL, created_at TEXT NOT NULL)""",
+    "CREATE INDEX latest ON judgements (question, annotator, number)",
 )
 # The number of a record is the version of its image, so numbers only ever grow.
 CLICKS = (
@@ -32,6 +32,13 @@ CLICKS = (
     "CREATE INDEX pixels ON clicks (image, x, y, number)",
     "CREATE TABLE about (name TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL)",
 )
+SAME = {
+    "questions": "id = NEW.id",
+    "judgements": "uid = NEW.uid",
+    "clicks": "(uid = NEW.uid AND image = NEW.image AND x = NEW.x AND y = NEW.y)",
+    "about": "name = NEW.name",
+}
+"""Of each table, when a row would take the place of another."""
 REFUSE = "BEGIN SELECT RAISE(ABORT, 'records are only ever added'); END"
 
 
@@ -41,33 +48,51 @@ def make_tables(connection: sqlite3.Connection) -> None:
     Args:
         connection: of an empty file.
     """
-    for statement in (*QUESTIONS_AND_JUDGEMENTS, *_triggers("questions", "id = NEW.id")):
+    for statement in QUESTIONS_AND_JUDGEMENTS:
         connection.execute(statement)
-    for statement in _triggers("judgements", "uid = NEW.uid"):
-        connection.execute(statement)
-    add_clicks(connection)
+    for table in ("questions", "judgements"):
+        protect(connection, table)
+    make_click_tables(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
-
-
-def add_clicks(connection: sqlite3.Connection) -> None:
-    """Make a file of version 1, which has no clicks, one of version 2, within the caller's transaction.
-
-    Args:
-        connection: of the file.
-    """
-    same = "(uid = NEW.uid AND image = NEW.image AND x = NEW.x AND y = NEW.y)"
-    for statement in (*CLICKS, *_triggers("clicks", same), *_triggers("about", "name = NEW.name")):
-        connection.execute(statement)
-    connection.execute("INSERT INTO about VALUES ('id', ?)", (uuid.uuid4().hex,))
     connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
-def _triggers(table: str, same: str) -> list[str]:
-    """What keeps the rows of a table as they are, also from other programs."""
+def make_click_tables(connection: sqlite3.Connection) -> None:
+    """Make the tables of clicks, and give the store its id, within the caller's transaction.
+
+    Args:
+        connection: of a file without them.
+    """
+    for statement in CLICKS:
+        connection.execute(statement)
+    for table in ("clicks", "about"):
+        protect(connection, table)
+    connection.execute("INSERT INTO about VALUES ('id', ?)", (uuid.uuid4().hex,))
+
+
+def protect(connection: sqlite3.Connection, table: str) -> None:
+    """Keep the rows of a table as they are, also from other programs.
+
+    Args:
+        connection: of the file.
+        table: its name.
+    """
+    unprotect(connection, table)
+    for event in ("UPDATE", "DELETE"):
+        connection.execute(f"CREATE TRIGGER {table}_{event} BEFORE {event} ON {table} {REFUSE}")
     # REPLACE deletes without a delete trigger, so what would take the place of a row is refused as well
-    return [
-        f"CREATE TRIGGER {table}_UPDATE BEFORE UPDATE ON {table} {REFUSE}",
-        f"CREATE TRIGGER {table}_DELETE BEFORE DELETE ON {table} {REFUSE}",
+    connection.execute(
         f"CREATE TRIGGER {table}_REPLACE BEFORE INSERT ON {table} "
-        f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {same} OR rowid = NEW.rowid) {REFUSE}",
-    ]
+        f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {SAME[table]} OR rowid = NEW.rowid) {REFUSE}"
+    )
+
+
+def unprotect(connection: sqlite3.Connection, table: str) -> None:
+    """Let the rows of a table be changed until :func:`protect`, within the caller's transaction.
+
+    Args:
+        connection: of the file.
+        table: its name.
+    """
+    for event in ("UPDATE", "DELETE", "REPLACE"):
+        connection.execute(f"DROP TRIGGER IF EXISTS {table}_{event}")

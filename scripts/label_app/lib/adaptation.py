@@ -17,7 +17,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 from bundle.config_text import config_text
 from bundle.data.annotated_items import annotated_items
 from bundle.data.points import Clicks
-from bundle.errors import DataError
+from bundle.errors import DataError, SettingError
 from lib.devices import chosen_device, devices
 
 MOST_EPOCHS = 10_000
@@ -77,14 +77,14 @@ class AdaptationTask(TrainTask):
         """Read a request; the rest of it is not looked at.
 
         Raises:
-            DataError: a value is of another type, or out of range.
+            SettingError: a value is of another type, or out of range.
         """
         given = {**self.config(), **request}
         device, epochs, pretrained = chosen_device(given["device"]), given["max_epochs"], given["pretrained"]
         if type(epochs) is not int or not 1 <= epochs <= MOST_EPOCHS:  # True is an int, too
-            raise DataError(f"max_epochs is {reprlib.repr(epochs)}, expected a whole number from 1 to {MOST_EPOCHS}")
+            raise SettingError(f"max_epochs is {reprlib.repr(epochs)}, expected a whole number from 1 to {MOST_EPOCHS}")
         if not isinstance(pretrained, bool):
-            raise DataError(f"pretrained is {reprlib.repr(pretrained)}, expected true or false")
+            raise SettingError(f"pretrained is {reprlib.repr(pretrained)}, expected true or false")
         return Asked(device, epochs, pretrained)
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
@@ -95,7 +95,8 @@ class AdaptationTask(TrainTask):
         but looks into no tuple and no path.
 
         Raises:
-            DataError: the request is wrong, there is neither a label nor a click, or one of them cannot be used.
+            SettingError: the request is wrong.
+            DataError: there is neither a label nor a click, or one of them cannot be used.
         """
         asked = self.asked(request)
         images = sorted(filter(None, (datastore.get_image_uri(image) for image in datastore.list_images())))
@@ -115,6 +116,7 @@ class AdaptationTask(TrainTask):
             "init_checkpoint": found[-1] if asked.pretrained else found[0],
             "checkpoint": self.trained,
             "work_dir": self.trained.parent,
+            "resolved_pixel_size#folders": ["@source_dir"],  # the studies have no datalist
             "train#dataset#data": tuple(targets),
             "source#data": (*source, *labelled * repeats),
             "source#dataset#hash_as_key": True,  # repeated items are cached once

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from bundle.errors import DataError
+from bundle.errors import SettingError
 
 
 def devices() -> list[str]:
@@ -27,10 +27,10 @@ def chosen_device(asked: Any) -> str:
         One of :func:`devices`.
 
     Raises:
-        DataError: it is none of them.
+        SettingError: it is none of them.
     """
     known = devices()
     name = known[0] if asked is None else asked[0] if isinstance(asked, list) and asked else asked
     if not isinstance(name, str) or name not in known:
-        raise DataError(f"device is {reprlib.repr(name)}, expected {' or '.join(known)}")
+        raise SettingError(f"device is {reprlib.repr(name)}, expected {' or '.join(known)}")
     return name

@@ -15,11 +15,10 @@ from monailabel.interfaces.tasks.strategy import Strategy
 
 from bundle import keys as K
 from bundle.data.image_files import stem
-from bundle.handlers.weights import load_matching
+from bundle.handlers.weights import load_weights
 from bundle.preferences.candidates.comparison import diversity
 from bundle.preferences.candidates.files import file_sha256, read_candidates
 from bundle.preferences.questions.questionnaire import Questionnaire
-from bundle.state_files import read_state
 
 
 class Disagreement:
@@ -46,11 +45,11 @@ class Disagreement:
         """Of all images (paths): candidates are made where there are none yet."""
         weights = self._latest()
         network = self.parser.get_parsed_content("network_def").to(self.parser.get_parsed_content("device"))
-        load_matching(network, read_state(weights), str(weights))
+        load_weights(network, weights, self.parser.get_parsed_content("model_settings"))
         items = [{K.IMAGE: image} for image in images]
         dataset = Dataset(items, self.parser.get_parsed_content("questionnaire#dataset#transform"))
         maker = self.parser.get_parsed_content("questionnaire#maker")
-        Questionnaire(dataset, maker, self._folder(weights), regions="image").make_candidates(network)
+        Questionnaire(dataset, maker, self._folder(weights), region_split="image").make_candidates(network)
         return self.known(images)
 
     def _latest(self) -> Path:

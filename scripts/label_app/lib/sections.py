@@ -19,7 +19,8 @@ from monailabel.transform.writer import PolygonWriter
 from bundle import keys as K
 from bundle.data.image_files import SUFFIXES, stem
 from bundle.data.result_files import result_path
-from bundle.errors import DataError
+from bundle.errors import SettingError
+from bundle.handlers.weights import check_weights
 from bundle.transforms.outputs import write_like
 from lib.devices import devices
 
@@ -45,8 +46,18 @@ class SectionInferTask(BasicInferTask):
         )
         self.parser = config
         self._config["device"] = devices()
+        self._checked: tuple[str, int] | None = None
 
-    def pre_transforms(self, data: Any = None) -> Sequence[Callable]:
+    def _get_network(self, device: str, data: Any) -> Any:
+        """The network with the present weights, which MONAI Label itself would load whatever their settings are."""
+        path = Path(self.get_path())
+        stamp = (str(path), path.stat().st_mtime_ns)
+        if stamp != self._checked:
+            check_weights(path, self.parser.get_parsed_content("model_settings"))
+            self._checked = stamp
+        return super()._get_network(device, data)
+
+    def pre_transforms(self, data: Any = None) -> Sequence[Callable[..., Any]]:
         """Those of the configuration; clicks stand in the request under their names there."""
         return self.parser.get_parsed_content("preprocessing").transforms
 
@@ -54,7 +65,7 @@ class SectionInferTask(BasicInferTask):
         """That of the configuration."""
         return self.parser.get_parsed_content("inferer")
 
-    def post_transforms(self, data: Any = None) -> Sequence[Callable]:
+    def post_transforms(self, data: Any = None) -> Sequence[Callable[..., Any]]:
         """Those of the configuration, and outlines for QuPath, whose requests name an ``output``."""
         transforms = list(self.parser.get_parsed_content("postprocessing").transforms)
         if data and data.get("output"):
@@ -81,11 +92,13 @@ def result_suffix(image: str, asked: Any) -> str:
         asked: ``result_extension`` of a request; None or empty for that of the image.
 
     Raises:
-        DataError: it is none that a mask of this image can be written as.
+        SettingError: it is none that a mask of this image can be written as.
     """
     suffix = asked or result_path(image, "mask", "").name.removeprefix(f"{stem(image)}_mask")
     if suffix not in SUFFIXES or (suffix.startswith(".nii") and not stem(image) + suffix == Path(image).name):
-        raise DataError(f"result_extension is {reprlib.repr(suffix)}, expected .nrrd, .png, .tif or that of the image")
+        raise SettingError(
+            f"result_extension is {reprlib.repr(suffix)}, expected .nrrd, .png, .tif or that of the image"
+        )
     return str(suffix)
 
 

@@ -16,7 +16,7 @@ POLICY = nn.Linear(1, 1)
 
 
 def questionnaire(tmp_path: Path, maker: HandMade | None = None, **changes) -> Questionnaire:
-    settings = {"folder": tmp_path / "candidates", "regions": REGIONS, "strategy": "random"}
+    settings = {"folder": tmp_path / "candidates", "region_split": REGIONS, "strategy": "random"}
     return Questionnaire(dataset(tmp_path), maker or HandMade(), **{**settings, **changes})
 
 
@@ -27,7 +27,7 @@ def test_candidates_of_every_image_are_written(tmp_path) -> None:
     for file, item in zip(files, asks.dataset.data, strict=True):
         made = read_candidates(file)
         assert made.image == item[K.IMAGE]
-        assert made.model == state_sha256(POLICY)
+        assert made.model == state_sha256(POLICY.state_dict())
         np.testing.assert_array_equal(made.masks, candidates_of(truth_of(np.load(item[K.IMAGE]))))
 
 
@@ -70,10 +70,10 @@ def test_an_image_that_changed_since(tmp_path) -> None:
 def test_a_question_for_each_region(tmp_path) -> None:
     asks = questionnaire(tmp_path)
     found = asks.questions(asks.make_candidates(POLICY))
-    assert {(q.image, q.index) for q in found} == {(image, i) for image in asks.images for i in range(COUNT)}
+    assert {(q.image, q.region_index) for q in found} == {(image, i) for image in asks.images for i in range(COUNT)}
     assert len({q.id for q in found}) == 2 * COUNT
     for q in found:
-        x, y = np.nonzero(q.index == BLOCK)
+        x, y = np.nonzero(q.region_index == BLOCK)
         assert q.box == (x.min(), y.min(), x.max() + 1, y.max() + 1)
         assert [c.made for c in q.candidates] == ["as it is", "b", "c"]
         assert tuple(c.sha256 for c in q.candidates) == read_candidates(q.candidates_file).sha256
@@ -123,7 +123,7 @@ def test_two_images_of_one_name(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("setting", "text"),
     [
-        ({"regions": "squares"}, "regions is 'squares'"),
+        ({"region_split": "squares"}, "region_split is 'squares'"),
         ({"strategy": "best"}, "strategy is 'best'"),
         ({"budget": 0}, "budget is 0"),
         ({"budget": 15}, "budget is 15"),

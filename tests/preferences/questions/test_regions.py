@@ -61,12 +61,12 @@ def test_candidates_that_agree_have_no_components() -> None:
 
 
 @pytest.mark.parametrize(
-    "regions",
+    "region_split",
     ["", "grid", "grid:", "grid:0", "grid:-3", "grid:1.5", "components", "images", "Image", "grid:8 ", "x:3", "grid:³"],
 )
-def test_other_texts_are_refused(regions: str) -> None:
+def test_other_texts_are_refused(region_split: str) -> None:
     with pytest.raises(ValueError, match=r"expected image, grid:SIZE .* components:GAP"):
-        split_regions(regions, two_masks((4, 4)))
+        split_regions(region_split, two_masks((4, 4)))
 
 
 def test_box() -> None:

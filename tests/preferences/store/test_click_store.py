@@ -135,7 +135,7 @@ def test_json_lines_carry_clicks_and_judgements(tmp_path, store):
     store.clicks.save(A, {(1, 1): 1}, version, "person:bob", "b")
     store.export_jsonl(tmp_path / "a.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
-    assert len(lines) == 4 and lines[0]["winner"] == 1
+    assert len(lines) == 4 and lines[0]["chosen"] == 1
     assert lines[3] == {**vars(store.clicks.history()[2])}
     assert lines[3]["action"] == "remove" and lines[3]["annotator"] == "person:bob"
     with JudgementStore(tmp_path / "other.sqlite") as other:

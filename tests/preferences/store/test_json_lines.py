@@ -52,11 +52,10 @@ def test_lines_are_numbered_and_empty_ones_passed_over(tmp_path):
         (lambda line: "[1, 2]", "expected a JSON object"),
         (without("annotator"), "fields missing: annotator, unknown: none"),
         (with_field(colour="red"), "fields missing: none, unknown: colour"),
-        (with_field(answer=2), "answer is 2"),
-        (with_field(answer=0), "expected what answer says"),
+        (with_field(chosen=2), "chosen is 2"),
         (with_field(seconds=-1), "seconds is -1"),
         (with_field(annotator="ada"), "annotator is 'ada'"),
-        (with_field(region=[8, 0, 8, 8]), "region is"),
+        (with_field(box=[8, 0, 8, 8]), "box is"),
         (with_field(candidates=[]), "candidates is"),
     ],
 )

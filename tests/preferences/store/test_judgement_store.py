@@ -79,7 +79,7 @@ def test_round_trip(path, store):
         found = again.judgements()
         assert [replace(f, question=g.question) for f, g in zip(found, given, strict=True)] == given
         assert [f.question for f in found] == [question(0, 0.5), question(1, 0.5), question(2, 2)]
-        assert type(found[0].answer) is int
+        assert type(found[0].chosen) is int
 
 
 def test_ids_cover_all_but_the_priority():
@@ -90,8 +90,8 @@ def test_ids_cover_all_but_the_priority():
         "image_sha256": "b",
         "candidates_file": "b",
         "candidates": one.candidates[:2],
-        "regions": "image",
-        "index": 1,
+        "region_split": "image",
+        "region_index": 1,
         "box": (0, 0, 2, 3),
         "model": "b",
     }
@@ -100,29 +100,29 @@ def test_ids_cover_all_but_the_priority():
 
 def test_opening_again_is_harmless(store):
     assert store.open_questions([question(2, priority=-5), question(4), question(4)]) == 1
-    assert [(q.index, q.priority) for q in store.questions()] == [(2, 2), (4, 1), (0, 0.5), (1, 0.5), (3, -1)]
+    assert [(q.region_index, q.priority) for q in store.questions()] == [(2, 2), (4, 1), (0, 0.5), (1, 0.5), (3, -1)]
 
 
 def test_unanswered(store):
     ada, bob = "person:ada", "person:bob"
     store.add_many([Judgement(question(2), 0, ada, 1), Judgement(question(0), "skip", ada, 1)])
-    assert [q.index for q in store.unanswered(ada)] == [1, 3]
-    assert [q.index for q in store.unanswered(bob)] == [2, 0, 1, 3]
+    assert [q.region_index for q in store.unanswered(ada)] == [1, 3]
+    assert [q.region_index for q in store.unanswered(bob)] == [2, 0, 1, 3]
     store.add(Judgement(question(2), "undo", ada, 1))
-    assert [q.index for q in store.unanswered(ada)] == [2, 1, 3]
+    assert [q.region_index for q in store.unanswered(ada)] == [2, 1, 3]
     store.add(Judgement(question(2), 1, ada, 1))
-    assert [q.index for q in store.unanswered(ada)] == [1, 3]
+    assert [q.region_index for q in store.unanswered(ada)] == [1, 3]
     with pytest.raises(DataError, match="person:ada"):
         store.unanswered("ada")
 
 
-def test_last_answer_counts_and_undo_withdraws_it(store):
-    answers = [(0, "person:ada", 1), (1, "person:ada", 2), (0, "person:bob", 0), (0, "person:ada", "tie")]
-    for index, annotator, answer in [*answers, (1, "person:ada", "undo"), (3, "oracle:noise=0", 2)]:
-        store.add(Judgement(question(index), answer, annotator, 1))
+def test_last_judgement_counts_and_undo_withdraws_it(store):
+    given = [(0, "person:ada", 1), (1, "person:ada", 2), (0, "person:bob", 0), (0, "person:ada", "tie")]
+    for index, annotator, chosen in [*given, (1, "person:ada", "undo"), (3, "oracle:noise=0", 2)]:
+        store.add(Judgement(question(index), chosen, annotator, 1))
 
     def found(**filters):
-        return [(j.question.index, j.annotator, j.answer) for j in store.judgements(**filters)]
+        return [(j.question.region_index, j.annotator, j.chosen) for j in store.judgements(**filters)]
 
     assert found() == [(0, "person:bob", 0), (0, "person:ada", "tie"), (3, "oracle:noise=0", 2)]
     assert found(annotator="person:ada") == [(0, "person:ada", "tie")]
@@ -141,7 +141,7 @@ def test_sending_again_writes_once(store):
     assert not store.add(judgement)
     assert not store.add(replace(judgement, created_at="2024-02-29T00:00:00+00:00")), "stamped anew by a second attempt"
     assert store.add_many([judgement, replace(judgement, uid="other"), replace(judgement, uid="other")]) == 1
-    for change in ({"answer": 0}, {"annotator": "person:bob"}, {"seconds": 2.0}, {"question": question(1)}):
+    for change in ({"chosen": 0}, {"annotator": "person:bob"}, {"seconds": 2.0}, {"question": question(1)}):
         with pytest.raises(DataError, match="belongs to another judgement"):
             store.add(replace(judgement, **change))
     assert [j.uid for j in store.history()] == [judgement.uid, "other"]
@@ -150,12 +150,12 @@ def test_sending_again_writes_once(store):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"answer": 3}, "from 0 to 2"),
-        ({"answer": -1}, "from 0 to 2"),
-        ({"answer": True}, "answer is True"),
-        ({"answer": "1"}, "answer is '1'"),
-        ({"answer": None}, "answer is None"),
-        ({"answer": np.int64(1)}, "Python int"),
+        ({"chosen": 3}, "from 0 to 2"),
+        ({"chosen": -1}, "from 0 to 2"),
+        ({"chosen": True}, "chosen is True"),
+        ({"chosen": "1"}, "chosen is '1'"),
+        ({"chosen": None}, "chosen is None"),
+        ({"chosen": np.int64(1)}, "Python int"),
         ({"annotator": "ada"}, "person:ada"),
         ({"annotator": "robot:ada"}, "person, oracle, evolution"),
         ({"annotator": "person: "}, "annotator"),
@@ -171,7 +171,7 @@ def test_sending_again_writes_once(store):
         ({"created_at": "2024-02-29T00:00:00+02:00"}, "created_at"),
         ({"uid": ""}, "uid"),
         ({"question": question(9)}, "not opened"),
-        ({"question": replace(question(), box=(0, 0, 0, 2))}, "region"),
+        ({"question": replace(question(), box=(0, 0, 0, 2))}, "box"),
     ],
 )
 def test_refuses_judgements(store, change, message):
@@ -183,7 +183,7 @@ def test_refuses_judgements(store, change, message):
 
 
 def test_one_question_by_its_id(store):
-    assert store.question(question(2).id) == next(q for q in store.questions() if q.index == 2)
+    assert store.question(question(2).id) == next(q for q in store.questions() if q.region_index == 2)
     with pytest.raises(KeyError):
         store.question(question(7).id)
 
@@ -196,8 +196,8 @@ def test_one_question_by_its_id(store):
         {"candidates": (Candidate("teacher", "0"),)},
         {"candidates": [Candidate("teacher", "0"), Candidate("student", "1")]},
         {"candidates": (Candidate("teacher", "0"), Candidate("student", ""))},
-        {"index": -1},
-        {"index": np.int64(1)},
+        {"region_index": -1},
+        {"region_index": np.int64(1)},
         {"box": [0, 0, 1, 1]},
         {"box": (0, 0, 1)},
         {"box": (-1, 0, 1, 1)},
@@ -215,7 +215,7 @@ def test_refuses_questions(path, change):
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE judgements SET answer = 0",
+        "UPDATE judgements SET chosen = 0",
         "DELETE FROM judgements",
         "UPDATE questions SET priority = 9",
         "DELETE FROM questions",
@@ -223,7 +223,7 @@ def test_refuses_questions(path, change):
         "REPLACE INTO judgements SELECT number, 'u', question, 0, annotator, seconds, created_at FROM judgements",
         "REPLACE INTO judgements SELECT 9, uid, question, 0, annotator, seconds, created_at FROM judgements",
         "INSERT INTO judgements SELECT 9, uid, question, 0, annotator, seconds, created_at FROM judgements WHERE true "
-        "ON CONFLICT DO UPDATE SET answer = 0",
+        "ON CONFLICT DO UPDATE SET chosen = 0",
         "REPLACE INTO questions SELECT id, '{}', 9, opened_at FROM questions",
         "REPLACE INTO questions (rowid, id, content, priority) SELECT rowid, 'i', '{}', 9 FROM questions",
     ],
@@ -270,15 +270,6 @@ def test_refuses_files_that_are_no_store(tmp_path, path):
     JudgementStore(empty).close()
 
 
-def test_refuses_other_versions(path):
-    JudgementStore(path).close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 3")
-    connection.close()
-    with pytest.raises(DataError, match="version 3, expected 2"):
-        JudgementStore(path)
-
-
 def test_closing_twice_and_using_after(store):
     store.close()
     store.close()
@@ -300,27 +291,26 @@ def test_export_has_the_fields_of_the_record(tmp_path, store):
         "candidates": [
             {"id": i, "made": made, "sha256": CANDIDATES.sha256[i]} for i, made in enumerate(CANDIDATES.made)
         ],
-        "regions": "grid:2",
-        "index": 2,
-        "region": [0, 0, 2, 2],
+        "region_split": "grid:2",
+        "region_index": 2,
+        "box": [0, 0, 2, 2],
         "model": "model hash",
         "priority": 2,
-        "winner": 1,
-        "answer": 1,
+        "chosen": 1,
         "annotator": "person:ada",
         "seconds": 2.5,
         "created_at": given[0].created_at,
         "uid": given[0].uid,
     }
-    assert (second["winner"], second["answer"]) == (None, "tie")
+    assert second["chosen"] == "tie"
     assert {file.name for file in tmp_path.iterdir() if "sqlite" not in file.name} == {"a.jsonl"}
 
 
 def test_import_gives_the_same_judgements(tmp_path, store):
     draw = random.Random(0)
     for _ in range(60):
-        answer = draw.choice([0, 1, 2, "tie", "skip", "undo", "undo"])
-        store.add(Judgement(question(draw.randrange(4)), answer, f"person:{draw.choice('abc')}", draw.random()))
+        chosen = draw.choice([0, 1, 2, "tie", "skip", "undo", "undo"])
+        store.add(Judgement(question(draw.randrange(4)), chosen, f"person:{draw.choice('abc')}", draw.random()))
     store.export_jsonl(tmp_path / "a.jsonl")
     with JudgementStore(tmp_path / "other.sqlite") as other:
         other.open_questions([question(9)])
@@ -330,7 +320,7 @@ def test_import_gives_the_same_judgements(tmp_path, store):
         assert other.judgements() == store.judgements()
         assert 0 < len(other.judgements()) < 12
         other.export_jsonl(tmp_path / "b.jsonl")
-        assert {q.index for q in other.questions()} == {0, 1, 2, 3, 9}
+        assert {q.region_index for q in other.questions()} == {0, 1, 2, 3, 9}
     assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
 
 
@@ -342,14 +332,13 @@ def test_import_gives_the_same_judgements(tmp_path, store):
         ("[]", "expected a JSON object"),
         ({"uid": ...}, "missing: uid, unknown: none"),
         ({"comment": "none"}, "missing: none, unknown: comment"),
-        ({"winner": 0}, "winner"),
-        ({"winner": None}, "winner"),
-        ({"answer": 3, "winner": 3}, "answer"),
+        ({"winner": 1}, "missing: none, unknown: winner"),
+        ({"chosen": 3}, "chosen"),
         ({"seconds": float("nan")}, "no JSON"),
-        ({"region": "0022"}, "region"),
+        ({"box": "0022"}, "box"),
         ({"candidates": {"id": 0}}, "candidates"),
         ({"candidates": [{"id": 1, "made": "a", "sha256": "b"}, {"id": 0, "made": "a", "sha256": "b"}]}, "candidates"),
-        ({"uid": "first", "answer": 2, "winner": 2}, "belongs to another"),
+        ({"uid": "first", "chosen": 2}, "belongs to another"),
     ],
 )
 def test_import_of_a_malformed_line_imports_nothing(tmp_path, store, change, message):

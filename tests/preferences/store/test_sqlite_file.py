@@ -1,4 +1,4 @@
-"""What happens to files: deleted, held, spoiled, on a full or a read-only disk, of an old version."""
+"""What happens to files: deleted, held, spoiled, on a full or a read-only disk."""
 
 import json
 import os
@@ -20,23 +20,9 @@ from bundle.preferences.store.judgement_store import Candidate, Judgement, Judge
 CANDIDATES = (Candidate("teacher", "0"), Candidate("student", "1"))
 QUESTION = Question("/d/a.png", "hash", "/c/a.npz", CANDIDATES, "grid:8", 0, (0, 0, 8, 8), "model", 1.0)
 
-# The tables of version 1, as the releases before clicks made them.
-VERSION_1 = """
-CREATE TABLE questions (
-    id TEXT PRIMARY KEY NOT NULL, content TEXT NOT NULL, priority REAL NOT NULL,
-    opened_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')));
-CREATE TABLE judgements (
-    number INTEGER PRIMARY KEY, uid TEXT UNIQUE NOT NULL, question TEXT NOT NULL REFERENCES questions (id),
-    answer NOT NULL, annotator TEXT NOT NULL, seconds REAL NOT NULL, created_at TEXT NOT NULL);
-CREATE INDEX answers ON judgements (question, annotator, number);
-PRAGMA application_id = 1346652755;
-PRAGMA user_version = 1;
-PRAGMA journal_mode = WAL;
-"""
 
-
-def vote(answer=0, annotator="person:ada"):
-    return Judgement(QUESTION, answer, annotator, 1.0)
+def vote(chosen=0, annotator="person:ada"):
+    return Judgement(QUESTION, chosen, annotator, 1.0)
 
 
 def one_line(error):
@@ -56,48 +42,6 @@ def store(path):
         store.open_questions([QUESTION])
         store.add(vote())
         yield store
-
-
-@pytest.fixture
-def old(path):
-    """A store of version 1 with one judgement."""
-    raw = sqlite3.connect(path)
-    raw.executescript(VERSION_1)
-    with raw:
-        raw.execute("INSERT INTO questions (id, content, priority) VALUES (?, ?, 1)", (QUESTION.id, QUESTION.content))
-        raw.execute(
-            "INSERT INTO judgements (uid, question, answer, annotator, seconds, created_at) "
-            "VALUES ('u', ?, 1, 'person:ada', 2.0, '2024-02-29T00:00:00+00:00')",
-            (QUESTION.id,),
-        )
-    raw.close()
-    return path
-
-
-@pytest.fixture
-def read_only(tmp_path):
-    """Makes a folder that cannot be written, out of files; on a disk of its own where root would be let in."""
-    folder = tmp_path / "read_only"
-    folder.mkdir()
-    if os.geteuid() == 0:
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(folder)], capture_output=True)
-        if mounted.returncode:
-            pytest.skip("root may write everywhere, and may not mount a disk here")
-
-    def lock(*files):
-        for file in files:
-            shutil.copy(file, folder)
-        if os.geteuid() == 0:
-            subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
-        else:
-            folder.chmod(0o555)
-        return folder
-
-    yield lock
-    if os.geteuid() == 0:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-    else:
-        folder.chmod(0o755)
 
 
 @pytest.mark.parametrize("gone", ["", "-wal", "-shm"])
@@ -173,9 +117,9 @@ def test_many_threads_give_up_together(path, store):
     other.execute("BEGIN IMMEDIATE")
     start = time.monotonic()
 
-    def attempt(answer):
+    def attempt(chosen):
         with pytest.raises(DataError, match="is held by another program"):
-            store.add(vote(answer % 2))
+            store.add(vote(chosen % 2))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(attempt, range(8)))
@@ -183,24 +127,20 @@ def test_many_threads_give_up_together(path, store):
     other.close()
 
 
-@pytest.mark.parametrize("state", ["closed", "killed", "old"])
-def test_on_a_read_only_disk_it_can_be_read(request, path, read_only, state):
-    if state == "old":
-        request.getfixturevalue("old")
+@pytest.mark.parametrize("state", ["closed", "killed"])
+def test_on_a_read_only_disk_it_can_be_read(path, read_only, state):
+    with JudgementStore(path) as store:
+        store.open_questions([QUESTION])
+        store.add(vote(1))
+        store.clicks.save("/d/a.png", {(1, 2): 1}, 0, "person:ada", "u")
+        if state == "killed":  # what was written is in the log alone
+            folder = read_only(path, f"{path}-wal")
+    if state == "closed":
         folder = read_only(path)
-    else:
-        with JudgementStore(path) as store:
-            store.open_questions([QUESTION])
-            store.add(vote(1))
-            store.clicks.save("/d/a.png", {(1, 2): 1}, 0, "person:ada", "u")
-            if state == "killed":  # what was written is in the log alone
-                folder = read_only(path, f"{path}-wal")
-        if state == "closed":
-            folder = read_only(path)
     with JudgementStore(folder / path.name) as store:
-        assert [judgement.answer for judgement in store.judgements()] == [1]
-        assert store.clicks.of("/d/a.png").pixels == ({} if state == "old" else {(1, 2): 1})
-        assert len(store.clicks.history()) == (state != "old")
+        assert [judgement.chosen for judgement in store.judgements()] == [1]
+        assert store.clicks.of("/d/a.png").pixels == {(1, 2): 1}
+        assert len(store.clicks.history()) == 1
         for act in (lambda: store.add(vote()), lambda: store.clicks.save("/d/b.png", {(1, 2): 1}, 0, "person:a", "v")):
             with pytest.raises(StorageError, match="read-only disk or in a read-only folder") as error:
                 act()
@@ -213,7 +153,7 @@ def test_on_a_read_only_disk_it_can_be_read(request, path, read_only, state):
 def test_a_full_disk_acknowledges_nothing(store):
     pages = store.file._writer.execute("PRAGMA page_count").fetchone()[0]
     store.file._writer.execute(f"PRAGMA max_page_count = {pages}")
-    many = [replace(QUESTION, index=i) for i in range(1, 200)]
+    many = [replace(QUESTION, region_index=i) for i in range(1, 200)]
     with pytest.raises(StorageError, match=r"cannot be written .*full") as error:
         store.open_questions(many)
     one_line(error)
@@ -260,7 +200,7 @@ def test_what_is_no_file_is_told_at_once(path, kind):
 @pytest.mark.parametrize("damage", ["cut", "overwritten", "emptied"])
 def test_a_damaged_file_is_told_at_once(path, damage):
     with JudgementStore(path) as store:
-        store.open_questions([replace(QUESTION, index=i) for i in range(200)])
+        store.open_questions([replace(QUESTION, region_index=i) for i in range(200)])
     size = path.stat().st_size
     with path.open("r+b") as file:
         if damage == "cut":
@@ -292,11 +232,11 @@ def test_records_that_were_spoiled_are_passed_over(path, store, caplog):
     good = store.history()
     raw = sqlite3.connect(path)
     with raw:
-        bad = ("no JSON", "{}", "[1]", json.dumps({**QUESTION.fields, "regions": "x"}), "9")
+        bad = ("no JSON", "{}", "[1]", json.dumps({**QUESTION.fields, "region_split": "x"}), "9")
         for number, content in enumerate(bad):
             raw.execute("INSERT INTO questions (id, content, priority) VALUES (?, ?, 9)", (f"bad {number}", content))
         other = (
-            "INSERT INTO judgements (uid, question, answer, annotator, seconds, created_at) "
+            "INSERT INTO judgements (uid, question, chosen, annotator, seconds, created_at) "
             "VALUES (?, ?, ?, ?, 1, '2024-02-29T00:00:00+00:00')"
         )
         raw.execute(other, ("a", QUESTION.id, 7, "person:bob"))
@@ -317,7 +257,7 @@ def test_blobs_in_the_place_of_texts_are_passed_over(path, store, tmp_path, capl
     raw = sqlite3.connect(path)
     with raw:
         raw.execute(
-            "INSERT INTO judgements (uid, question, answer, annotator, seconds, created_at) "
+            "INSERT INTO judgements (uid, question, chosen, annotator, seconds, created_at) "
             "VALUES ('a', ?, 0, 'person:bob', 1, x'00')",
             (QUESTION.id,),
         )
@@ -344,15 +284,15 @@ def test_a_file_whose_tables_have_names_that_are_no_text(path, store):
     one_line(error)
 
 
-@pytest.mark.parametrize("regions", ["nonsense", "grid:0", "grid:99999999999", "components:" + "9" * 40, "", 3])
-def test_regions_that_cannot_be_are_refused_at_import(path, store, tmp_path, regions):
+@pytest.mark.parametrize("split", ["nonsense", "grid:0", "grid:99999999999", "components:" + "9" * 40, "", 3])
+def test_regions_that_cannot_be_are_refused_at_import(path, store, tmp_path, split):
     store.export_jsonl(tmp_path / "a.jsonl")
     record = json.loads((tmp_path / "a.jsonl").read_text())
-    (tmp_path / "a.jsonl").write_text(json.dumps({**record, "regions": regions, "uid": "other"}))
-    with pytest.raises(DataError, match=r"a\.jsonl: line 1: regions is .*expected image, grid:SIZE"):
+    (tmp_path / "a.jsonl").write_text(json.dumps({**record, "region_split": split, "uid": "other"}))
+    with pytest.raises(DataError, match=r"a\.jsonl: line 1: region_split is .*expected image, grid:SIZE"):
         store.import_jsonl(tmp_path / "a.jsonl")
-    with pytest.raises(DataError, match="regions is"):
-        store.open_questions([replace(QUESTION, regions=regions)])
+    with pytest.raises(DataError, match="region_split is"):
+        store.open_questions([replace(QUESTION, region_split=split)])
 
 
 @pytest.mark.parametrize("field", ["image", "candidates_file"])
@@ -369,45 +309,6 @@ def test_names_that_mean_something_in_addresses(tmp_path, name):
     assert (tmp_path / name).stat().st_size > 0
     with JudgementStore(tmp_path / name, create=False) as store:
         assert len(store.questions()) == 1
-
-
-def test_version_1_is_brought_up_in_place(old):
-    with JudgementStore(old) as store:
-        (found,) = store.judgements()
-        assert (found.question, found.answer, found.uid) == (QUESTION, 1, "u")
-        assert store.clicks.id and store.clicks.history() == []
-        assert store.clicks.save("/d/a.png", {(1, 2): 1}, 0, "person:ada", "x") == 1
-        known = store.clicks.id
-    with JudgementStore(old, create=False) as store:
-        assert store.clicks.id == known and len(store.clicks.history()) == len(store.history()) == 1
-    raw = sqlite3.connect(old)
-    assert raw.execute("PRAGMA user_version").fetchone() == (2,)
-    with pytest.raises(sqlite3.IntegrityError, match="only ever added"):
-        raw.execute("DELETE FROM clicks")
-    raw.close()
-
-
-def test_version_1_is_brought_up_by_whoever_comes_first(old):
-    with ThreadPoolExecutor(6) as pool:
-        opened = list(pool.map(lambda _: JudgementStore(old), range(6)))
-    assert len({store.clicks.id for store in opened}) == 1
-    for store in opened:
-        store.close()
-
-
-def test_version_1_stays_as_it_was_where_it_cannot_be_brought_up(old):
-    """All or nothing: a table that is in the way."""
-    raw = sqlite3.connect(old)
-    with raw:
-        raw.execute("CREATE TABLE about (x)")
-    raw.close()
-    with pytest.raises(DataError, match="already exists"):
-        JudgementStore(old)
-    raw = sqlite3.connect(old)
-    assert raw.execute("PRAGMA user_version").fetchone() == (1,)
-    assert raw.execute("SELECT count(*) FROM sqlite_master WHERE name = 'clicks'").fetchone() == (0,)
-    assert raw.execute("SELECT count(*) FROM judgements").fetchone() == (1,)
-    raw.close()
 
 
 def test_the_name_of_a_new_file_is_put_on_the_disk(path, monkeypatch):

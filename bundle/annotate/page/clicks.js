@@ -10,7 +10,7 @@ const STEP = 60;
 const element = (id) => document.getElementById(id);
 const networks = () => [...document.querySelectorAll("[name=network]")];
 
-export class Points {
+export class Clicks {
   constructor(tell, name) {
     this.tell = tell;
     this.name = name;
@@ -236,7 +236,7 @@ export class Points {
     element("images").replaceChildren(...items);
     const background = this.clicks.filter(({ label }) => label === 0).length;
     const image = this.images[this.number];
-    element("clicks").textContent =
+    element("click-count").textContent =
       `${image?.name ?? ""}: ${this.clicks.length - background} foreground, ${background} background clicks`;
   }
 

@@ -20,10 +20,10 @@ from .tiff import read_tiff
 
 
 @contextmanager
-def judged(path: str | Path) -> Iterator[Claim]:
-    """Judge an image file by its header; within the context a C library may read it.
+def checked(path: str | Path) -> Iterator[Claim]:
+    """Check an image file by its header; within the context a C library may read it.
 
-    The file is opened here without waiting, so that a FIFO or a device blocks nobody. What was judged is what is read:
+    The file is opened here without waiting, so that a FIFO or a device blocks nobody. What was checked is what is read:
     a file that is another one at the end of the context is refused, so what was read of it must be used after that.
 
     Args:
