@@ -147,6 +147,18 @@ def test_description_says_what_the_options_say(packages):
         assert len(description.covers) == 1
 
 
+def test_description_has_nothing_that_qupath_reads_wrongly(packages):
+    """There a ``clip`` has no percentiles, and a tile has the size 0 where the step divides the least size."""
+    from bioimageio.spec import load_model_description
+
+    description = load_model_description(packages["automatic"])
+    operations = {step.id: dict(step.kwargs) for step in description.inputs[0].preprocessing}
+    assert set(operations) == {"ensure_dtype", "scale_range", "clip"}
+    assert (operations["clip"]["min"], operations["clip"]["max"]) == (0, 1)
+    assert operations["clip"]["min_percentile"] is operations["clip"]["max_percentile"] is None
+    assert [axis.size.step for axis in description.inputs[0].axes if axis.type == "space"] == [1, 1]
+
+
 @pytest.mark.parametrize(
     "option, words",
     [
