@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     for path in written:
         print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
     if options.license is None:
-        print("the packages state no licence: add --license where others are to use them")
+        print("the packages state no licence, without which QuPath may refuse them: add --license")
     return 0
 
 

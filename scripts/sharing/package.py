@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import torch
-from bioimageio.spec import save_bioimageio_package
+from bioimageio.spec import save_bioimageio_package_as_folder
 from bioimageio.spec.model import v0_5 as spec
 from loguru import logger
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
+from ruyaml import YAML
 
 from bundle.atomic import make_folder, replacing
 from bundle.errors import DataError
@@ -74,9 +76,22 @@ def write_package(model: StandaloneModel, card: Card, interactive: bool, path: P
             raise DataError(
                 f"{field} is {str(first['input'])[:80]!r}, which BioImage.IO does not take: {first['msg'][:160]}"
             ) from error
-        with replacing(path, suffix=".zip") as partial:
-            partial.unlink()
-            save_bioimageio_package(description, output_path=partial)
+        package = save_bioimageio_package_as_folder(description, output_path=Path(folder) / "package")
+        _write_older_format(package / "rdf.yaml")
+        with replacing(path, suffix=".zip") as partial, ZipFile(partial, "w", ZIP_DEFLATED) as archive:
+            for file in sorted(package.iterdir()):
+                archive.write(file, file.name)
+
+
+def _write_older_format(file: Path) -> None:
+    """Write ``covers`` and ``documentation`` as format 0.5.9 has them: QuPath and ilastik refuse those of 0.5.12."""
+    yaml = YAML(typ="safe")
+    yaml.default_flow_style = False
+    content = yaml.load(file)
+    content["format_version"] = "0.5.9"
+    content["covers"] = [cover["source"] for cover in content["covers"]]
+    content["documentation"] = content["documentation"]["source"]
+    yaml.dump(content, file)
 
 
 def _describe(model: StandaloneModel, card: Card, interactive: bool, folder: Path) -> spec.ModelDescr:

@@ -1,5 +1,7 @@
 """Packages pass the test of BioImage.IO, and answer as this bundle's inference does."""
 
+from zipfile import ZipFile
+
 import monai.bundle
 import numpy as np
 import pytest
@@ -148,9 +150,19 @@ def test_description_says_what_the_options_say(packages):
 
 
 def test_description_has_nothing_that_qupath_reads_wrongly(packages):
-    """There a ``clip`` has no percentiles, and a tile has the size 0 where the step divides the least size."""
+    """There a ``clip`` has no percentiles, a tile has the size 0 where the step divides the least size, and some fields
+    must be texts, as for ilastik's version of bioimageio.spec, 0.5.9."""
     from bioimageio.spec import load_model_description
+    from ruyaml import YAML
 
+    with ZipFile(packages["automatic"]) as archive:
+        content = YAML(typ="safe").load(archive.read("rdf.yaml"))
+    assert content["format_version"] == "0.5.9"
+    assert (content["covers"], content["documentation"], content["license"]) == (
+        ["cover.png"],
+        "README.md",
+        "CC-BY-4.0",
+    )
     description = load_model_description(packages["automatic"])
     operations = {step.id: dict(step.kwargs) for step in description.inputs[0].preprocessing}
     assert set(operations) == {"ensure_dtype", "scale_range", "clip"}

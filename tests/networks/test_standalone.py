@@ -71,6 +71,13 @@ def test_automatic_is_interactive_without_clicks():
     torch.testing.assert_close(automatic(image), interactive(image)[0])
 
 
+def test_mean_and_variance_are_set_as_by_monai():
+    torch.manual_seed(0)
+    image = 7 + 3 * torch.rand(2, 1, 4, 5)
+    expected = torch.stack([torch.as_tensor(NormalizeIntensity()(one)) for one in image])
+    torch.testing.assert_close(standardize(image), expected)
+
+
 def test_an_even_image_is_zero():
     assert torch.equal(standardize(torch.full((1, 1, 8, 8), 7.0)), torch.zeros(1, 1, 8, 8))
 
