@@ -111,7 +111,7 @@ class Demo:
         """Write the domain folder of a domain, unless it is there.
 
         Raises:
-            DataError: it is there, but of another pixel size.
+            SettingError: it is there, but of another pixel size.
         """
         folder = self._domain(name)
         if (folder / "datalist.json").is_file():

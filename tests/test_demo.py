@@ -8,7 +8,7 @@ import monai.bundle
 import pytest
 from PIL import Image
 
-from bundle.errors import DataError
+from bundle.errors import SettingError
 from bundle.preferences.store.judgement_store import JudgementStore
 from bundle.preflight import check_overrides, parse_command
 from scripts.comparison import cells as module
@@ -111,7 +111,7 @@ def test_nothing_is_made_twice(finished, monkeypatch, capsys):
 
 def test_a_domain_that_was_prepared_at_another_pixel_size_is_refused(finished):
     demo, _, _ = finished
-    with pytest.raises(DataError, match=r"--pixel_size 10: .*/source/seed0/datalist.json says 20 nm"):
+    with pytest.raises(SettingError, match=r"--pixel_size 10: .*/source/seed0/datalist.json says 20 nm"):
         Demo(**{**vars(demo), "pixel_size": 10.0}).prepare("source")
 
 

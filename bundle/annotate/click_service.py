@@ -199,8 +199,7 @@ class ClickService:
         """Answer as the network ``trained`` from now on with these weights.
 
         Raises:
-            DataError: they cannot be read, or are those of another network.
-            SettingError: they are of other settings.
+            DataError: they cannot be read, or are those of another network or of other settings.
         """
         network = copy.deepcopy(self._networks["start"])
         load_weights(network, checkpoint, self._settings)

@@ -10,6 +10,7 @@ import logging
 import math
 import os
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from pydoc import locate
 from typing import Any
@@ -48,12 +49,13 @@ def overlay_text(settings: Mapping[str, Any], provenance: Mapping[str, Any], sta
     Args:
         settings: by id, see :func:`bundle.handlers.model_settings.model_settings`.
         provenance: where the weights come from.
-        state: the weights, whose hash the overlay bears. So one that was written for others is known.
+        state: the weights. The overlay bears their hash, by which one of others is known, and the date (UTC).
 
     Returns:
         JSON.
     """
-    content = {**settings, PROVENANCE: {"weights": state_sha256(state), **provenance}}
+    date = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    content = {**settings, PROVENANCE: {"weights": state_sha256(state), "date": date, **provenance}}
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +45,17 @@ class Provenance:
         """Read what the files say now.
 
         Returns:
-            For JSON: ``date`` (UTC), ``code`` (version and commit), ``config_files`` and ``overrides`` (as typed, null
+            For JSON: ``code`` (version and commit), ``config_files`` and ``overrides`` (as typed, null
             where a program started the training), ``seed``, ``parent`` (SHA-256 of the weights that it starts from,
             see :func:`bundle.state_files.state_sha256`) and ``data_sets``. No text in it is one that a configuration
             would take for a reference or an expression.
 
         Raises:
-            ValueError: the parent, or a list of a domain, cannot be read.
+            DataError: the parent, or a list of a domain, cannot be read.
         """
         command = typed_command()
         files = None if command is None else command.pop("config_file", None)
         found = {
-            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "code": {"version": read_json(ROOT / "configs" / "metadata.json")["version"], "commit": _commit()},
             "config_files": [files] if isinstance(files, str) else files,
             "overrides": None if command is None else [f"--{name} {value}" for name, value in command.items()],

@@ -35,9 +35,8 @@ class LoadWeights:
             :func:`bundle.handlers.model_overlay.check_overlay`; None to compare nothing.
 
     Raises:
-        DataError: there is no such file; when attached: the file is unreadable, of another architecture, or its weights
-            are not finite.
-        SettingError: when attached: the overlay beside the file has other settings.
+        DataError: there is no such file; when attached: the file is unreadable, of another architecture or other
+            settings, or its weights are not finite.
     """
 
     ahead_of = ("Resume",)
@@ -119,7 +118,7 @@ def load_weights(network: nn.Module, path: Path, settings: Mapping[str, Any] | N
         settings: see :class:`LoadWeights`.
 
     Raises:
-        ValueError: see :class:`LoadWeights`.
+        DataError: see :class:`LoadWeights`.
     """
     load_matching(network, check_weights(path, settings), str(path))
 
@@ -135,7 +134,7 @@ def check_weights(path: Path, settings: Mapping[str, Any] | None = None) -> dict
         Its flat state dict.
 
     Raises:
-        ValueError: it cannot be read, holds something else, or was trained with other settings.
+        DataError: it cannot be read, holds something else, or was trained with other settings.
     """
     state = read_state(path)
     _check_flat(state, str(path))
@@ -186,7 +185,7 @@ def load_matching(network: nn.Module, state: Any, source: str) -> None:
 
 def _check_flat(state: Any, source: str) -> None:
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ValueError(f"{source}: holds no flat state dict of tensors; name a file that a training wrote at its end")
+        raise DataError(f"{source}: holds no flat state dict of tensors; name a file that a training wrote at its end")
 
 
 def _shape(tensor: torch.Tensor) -> str:

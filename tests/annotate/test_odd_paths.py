@@ -22,6 +22,7 @@ def domain(tmp_path):
     return write_odd_domain(tmp_path / "domain", 0, 90)
 
 
+@pytest.mark.slow
 def test_images_clicks_and_questions(server, domain):
     with server.client() as client:
         assert client.get("/api/images").json()[0]["name"] == f"training {IMAGE}"

@@ -52,6 +52,11 @@ def test_it_is_a_configuration_that_gives_the_settings_back(checkpoint):
     assert type(parser.get_parsed_content("image_encoder")).__name__ == "ConvEncoder"
 
 
+def test_it_bears_the_hash_and_the_date(checkpoint):
+    said = json.loads(overlay_path(checkpoint).read_text())[PROVENANCE]
+    assert said.keys() == {"weights", "date", "seed"} and said["date"].endswith("+00:00") and len(said["weights"]) == 64
+
+
 def test_the_same_settings_pass(checkpoint, caplog):
     check_overlay(checkpoint, STATE, SETTINGS)
     assert not caplog.records

@@ -300,6 +300,7 @@ def test_log_loses_only_tracebacks_that_get_a_line():
     assert record(TypeError("t")).exc_info is not None
 
 
+@pytest.mark.slow
 def test_command_ends_with_one_line_and_a_failure(domain_pair, tmp_path):
     settings = {"source_dir": str(domain_pair.source), "dataset_dir": "/nowhere", "work_dir": str(tmp_path)}
     done = call(command("run", "training", *flags(ADAPT, **settings)))

@@ -64,12 +64,13 @@ def refusal(files, run_id="run", **settings):
         ({"network_def#dense_prompts": True}, "network_def#dense_prompts False, not True"),
         ({"normalize#0#upper": 99.5}, "normalize#0#upper 95.0, not 99.5"),
         ({"crop_size": [64, 64]}, "crop_size [32, 32], not [64, 64]"),
-        ({"pixel_size": 8.0}, "pixel_size 20, not 8.0"),
+        ({"pixel_size": 8.0}, "pixel_size 20.0, not 8.0"),
     ],
     ids=lambda value: None if isinstance(value, str) else next(iter(value)),
 )
 def test_a_wrong_setting_is_refused_in_one_line(trained, in_root, tmp_path, wrong, told):
-    rest = {"rotations": 1, "dataset_dir": trained.images, "output_dir": str(tmp_path / "out")}
+    # plain files, which tell no pixel size: a domain would contradict a wrong one by itself
+    rest = {"rotations": 1, "dataset_dir": f"{trained.images}/images", "output_dir": str(tmp_path / "out")}
     line = refusal([INFER, PAPER], checkpoint=str(trained.weights), **{**rest, **MODEL, **wrong})
     assert line == (
         f"{trained.weights}: its training had {told}. Add its overlay behind the other configurations: --config_file "
@@ -80,12 +81,13 @@ def test_a_wrong_setting_is_refused_in_one_line(trained, in_root, tmp_path, wron
 
 def test_right_settings_run(trained, in_root, tmp_path):
     """Typed one by one; the pixel size, which is not known of all images, may be left out, or be nearly the same."""
-    rest = {"rotations": 1, "dataset_dir": trained.images, "output_dir": str(tmp_path / "out")}
+    rest = {"rotations": 1, "dataset_dir": f"{trained.images}/images", "output_dir": str(tmp_path / "out")}
     for size in (None, 20.1):
         run([INFER, PAPER], checkpoint=str(trained.weights), **rest, **{**MODEL, "pixel_size": size})
     assert (tmp_path / "out" / "test_0_mask.png").is_file()
 
 
+@pytest.mark.slow
 def test_the_overlay_runs_it(trained, tmp_path):
     files = str([INFER, str(trained.overlay)])
     options = ["--dataset_dir", trained.images, "--output_dir", str(tmp_path), "--checkpoint", str(trained.weights)]

@@ -29,7 +29,10 @@ PIXELS = {
 STAGES = {
     "stage 0": (SOURCE, {"source#targets#0#sigma": 3.8}),
     "stage 1": (ADAPT, PIXELS),
-    "stage 2": (PREFER, {"variants#6#radius": 4, "variants#11#reach": 4, "evolution#reach": 4, "regions": "grid:32"}),
+    "stage 2": (
+        PREFER,
+        {"variants#6#radius": 4, "variants#11#reach": 4, "evolution#reach": 4, "region_split": "grid:32"},
+    ),
 }
 
 
@@ -71,7 +74,7 @@ def test_nanometres_are_the_same_pixels_whoever_tells(stage, told, pair, in_root
     parser.read_config(files)
     parser.update({**settings_of(files, pair(**told)), **({"pixel_size": 20} if told is SILENT else {})})
     assert {name: parser.get_parsed_content(name) for name in expected} == pytest.approx(expected)
-    assert parser.get_parsed_content("shared_settings#pixel_size") == 20.0
+    assert parser.get_parsed_content("model_settings")["pixel_size"] == 20.0
 
 
 def test_stage_2_asks_no_source(pair, in_root):
@@ -134,7 +137,7 @@ def test_a_wrong_pixel_size_ends_a_command_with_one_line(domain_pair, tmp_path):
         ({"source": 20.0, "target": 20.0}, {}, True),
         (SILENT, {"pixel_size": 20}, True),
         (SILENT, {}, False),
-        (DIFFERENT, {"source_labels": []}, True),
+        ({"source": 8.0, "target": 20.0}, {"source_labels": []}, True),
     ],
     ids=["data", "person", "nobody", "no source"],
 )

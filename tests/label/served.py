@@ -21,11 +21,13 @@ from torch.nn import functional as F
 
 from bundle.synthetic.generator import generate_image
 from bundle.synthetic.styles import STYLES
-from tests.integration.commands import ROOT, TINY
+from tests.integration.commands import NETWORK, ROOT, TINY
 
 WIDTH, HEIGHT = 88, 56
 RADIUS = 5
 START_SECONDS = 180
+MODEL = {**NETWORK, "crop_size": TINY["crop_size"], "max_points": 16}
+"""What only the overlay beside the weights says."""
 TOKEN = "correct-horse-battery-staple"
 
 
@@ -160,8 +162,9 @@ def write_studies(folder: Path) -> Path:
 
 
 def write_overlay(file: Path, source: Path, checkpoint: Path) -> Path:
-    """An overlay for both configurations: a network and a training of a few pixels."""
-    values = {**TINY, "min_size": 0, "source_dir": str(source), "checkpoint": str(checkpoint)}
+    """An overlay for both configurations: a training of a few pixels, of a network that is told beside its weights."""
+    training = {name: value for name, value in TINY.items() if name not in MODEL}
+    values = {**training, "min_size": 0, "source_dir": str(source), "checkpoint": str(checkpoint)}
     file.write_text(json.dumps(values))
     return file
 

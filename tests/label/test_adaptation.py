@@ -1,8 +1,10 @@
 """The training of MONAI Label, as far as it needs no server."""
 
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +17,7 @@ from bundle.data.points import Clicks
 from bundle.errors import SettingError
 from tests.conftest import write_domain
 from tests.integration.commands import ROOT
-from tests.label.served import write_studies
+from tests.label.served import MODEL, write_studies
 
 ODD = ["a::b", "$__import__('os').abort()", "@##x", "%y", "@source#data"]
 
@@ -34,7 +36,7 @@ def app(monkeypatch):
 @pytest.fixture
 def task(app, bundle_files, tmp_path):
     checkpoint, overlay = bundle_files
-    files = [str(ROOT / "configs" / "train.json"), str(overlay)]
+    files = [str(ROOT / "configs" / "train.json"), str(overlay), str(checkpoint.with_suffix(".json"))]
     given = {str(tmp_path / "@#studies::" / f"{ODD[0]}.nrrd"): Clicks([[40, 20]], [1])}
     return app.adaptation.AdaptationTask(ROOT, files, [checkpoint], tmp_path / "@#out::" / "adapted.pt", lambda: given)
 
@@ -48,6 +50,9 @@ def test_names_of_files_are_no_configuration(task, tmp_path):
     store = SimpleNamespace(list_images=lambda: list(images), get_image_uri=images.get, datalist=lambda: [])
     assert task({"device": "cpu", "max_epochs": 1}, store)["clicked"] == 1
     assert torch.load(tmp_path / "@#out::" / "adapted.pt", weights_only=True)
+    written = json.loads((tmp_path / "@#out::" / "adapted.json").read_text())
+    assert written["max_points"] == MODEL["max_points"]
+    assert written["_provenance_"]["data_sets"]["target"]["name"] == r"\x40#studies::"
 
 
 def test_the_pixel_size_is_that_of_the_source(app, bundle_files, tmp_path):
@@ -56,7 +61,7 @@ def test_the_pixel_size_is_that_of_the_source(app, bundle_files, tmp_path):
     (other / "datalist.json").write_text((other / "datalist.json").read_text().replace("20.0", "8.0"))
     overlay = tmp_path / "overlay.json"
     overlay.write_text(json.dumps({**json.loads(bundle_files[1].read_text()), "dataset_dir": str(other)}))
-    files = [str(ROOT / "configs" / "train.json"), str(overlay)]
+    files = [str(ROOT / "configs" / "train.json"), str(overlay), str(bundle_files[0].with_suffix(".json"))]
     studies = write_studies(tmp_path / "studies")
     images = {path.name: str(path) for path in studies.iterdir()}
     given = {images["png_0.png"]: Clicks([[40, 20]], [1])}
@@ -69,7 +74,10 @@ def test_a_server_that_knows_no_pixel_size_ends_with_one_line(bundle_files, tmp_
     overlay, studies = tmp_path / "overlay.json", tmp_path / "studies"
     overlay.write_text(json.dumps({**json.loads(bundle_files[1].read_text()), "source_dir": str(tmp_path / "none")}))
     studies.mkdir()
-    options = {"studies": studies, "config": overlay, "checkpoint": bundle_files[0], "port": 0}
+    start = Path(shutil.copy(bundle_files[0], tmp_path))
+    known = json.loads(bundle_files[0].with_suffix(".json").read_text())
+    start.with_suffix(".json").write_text(json.dumps({**known, "pixel_size": None}))
+    options = {"studies": studies, "config": overlay, "checkpoint": start, "port": 0}
     given = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     line = [sys.executable, "-m", "scripts.label_server", *given]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)

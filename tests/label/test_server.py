@@ -155,6 +155,9 @@ def test_labels_and_clicks_are_what_training_learns_from(server, bundle_files, t
     trained = torch.load(server.studies / "prefer_das" / "adapted.pt", weights_only=True)
     start = torch.load(bundle_files[0], weights_only=True)
     assert any(not torch.equal(trained[name], start[name]) for name in start)
+    beside = (server.studies / "prefer_das" / "adapted.json", bundle_files[0].with_suffix(".json"))
+    written, known = (json.loads(path.read_text()) for path in beside)
+    assert {**written, "_provenance_": 0} == {**known, "_provenance_": 0}
     given = json.loads((server.studies / "points.json").read_text())["points"]
     assert f'"images": {len(IMAGES)}, "labels": 2, "clicked": {len(given)}' in "\n".join(task["details"])
 
@@ -183,7 +186,8 @@ def test_the_bundle_works_in_the_stock_app(bundle_files, tmp_path):
     shutil.copy(checkpoint, root / "models" / "model.pt")
     for name in ("inference.json", "train.json"):
         config = ConfigParser()
-        config.read_config([str(ROOT / "configs" / name), str(overlay)])
+        files = (ROOT / "configs" / name, overlay, checkpoint.with_suffix(".json"))
+        config.read_config(list(map(str, files)))
         ConfigParser.export_config_file(config.get(), root / "configs" / name)
     shutil.copy(ROOT / "configs" / "metadata.json", root / "configs")
     studies = write_studies(tmp_path / "studies")

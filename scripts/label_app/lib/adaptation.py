@@ -118,6 +118,7 @@ class AdaptationTask(TrainTask):
             "work_dir": self.trained.parent,
             "resolved_pixel_size#folders": ["@source_dir"],  # the studies have no datalist
             "train#dataset#data": tuple(targets),
+            "provenance#folders#target": Path(images[0]).parent,
             "source#data": (*source, *labelled * repeats),
             "source#dataset#hash_as_key": True,  # repeated items are cached once
         }

@@ -126,7 +126,7 @@ class Opposite:
 
 def test_a_new_way_is_one_line_of_a_configuration(tmp_path) -> None:
     overlay = tmp_path / "opposite.json"
-    overlay.write_text(json.dumps({"+variants": [{"_target_": f"{__name__}.Opposite"}]}))
+    overlay.write_text(json.dumps({"+variants": [{"_target_": f"{__name__}.Opposite"}], "pixel_size": 20}))
     parser = ConfigParser()
     parser.read_config([*(str(ROOT / "configs" / name) for name in ("train.json", "prefer.json")), str(overlay)])
     *ours, last = parser.get_parsed_content("questionnaire#maker").variants
