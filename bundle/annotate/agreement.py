@@ -1,4 +1,4 @@
-"""How much annotators agree, beyond what chance would give."""
+"""Agreement between annotators: share of equal judgements, and Cohen's kappa."""
 
 from __future__ import annotations
 

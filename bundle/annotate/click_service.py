@@ -99,7 +99,7 @@ class ClickService:
         self._turn = RLock()
         try:
             self._saved.synchronise()
-        except ExportError as error:  # votes can be given all the same
+        except ExportError as error:  # voting works without the clicks
             logger.warning("%s", error)
         self._saved.check_moved()
 
@@ -140,7 +140,7 @@ class ClickService:
         annotator: str,
         uid: str,
     ) -> int:
-        """Replace the saved clicks of an image. Whether the points file is complete stays what the file says.
+        """Replace the saved clicks of an image. The points file keeps its value of ``complete``.
 
         Args:
             number: of the image.
@@ -148,7 +148,7 @@ class ClickService:
             labels: 1 foreground, 0 background.
             version: of the clicks that these were made from.
             annotator: a person's name.
-            uid: name of this save, so that one that is sent twice is stored once.
+            uid: unique name of this save; a save that is sent twice is stored once.
 
         Returns:
             The version that it made.
@@ -209,7 +209,7 @@ class ClickService:
                 del self._sessions[key]
 
     def _read(self, number: int) -> torch.Tensor:
-        """An image, if its file is still such as it was at the start; links and files change while a server runs."""
+        """Read an image, if its file is still the one of the start: links and files may change while a server runs."""
         path, size = self._path(number), self.sizes[number]
         try:
             with self._reading:

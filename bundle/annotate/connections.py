@@ -1,4 +1,4 @@
-"""Connections to the annotation server: how long each may keep it waiting, and which are closed when there are many."""
+"""Limits on connections to the annotation server: time-outs, and which connections are closed when there are many."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WAIT_READER = 60.0
 STRANGERS = 256
 """Connections that have not shown the token."""
 STRANGERS_OF_ADDRESS = 128
-"""Those of one address; people behind one forwarded port or router have one address together."""
+"""The same for one address; people behind one forwarded port or router share an address."""
 GUESTS = 256
 """Connections that have shown the token."""
 GRACE = 1.0
@@ -33,12 +33,11 @@ WORKING = (h11.DONE, h11.MUST_CLOSE, h11.MIGHT_SWITCH_PROTOCOL)
 
 
 class PatientProtocol(H11Protocol):
-    """HTTP for uvicorn in which nobody shuts others out by keeping connections open.
+    """HTTP protocol for uvicorn with time-outs and a limit on open connections, so that no client can block others.
 
-    A connection is a stranger's until :class:`bundle.annotate.request_guard.Gate` has let a request of it in, from
-    then on a guest's. Strangers who are too many, at one address or in all, are closed: the one that has waited
-    longest at the address that has most. So a newcomer always finds a place, and guests, who are counted apart, keep
-    theirs.
+    A connection is a stranger until :class:`bundle.annotate.request_guard.Gate` has let one of its requests in, then a
+    guest. When there are too many strangers, at one address or in all, the oldest connection of the address with the
+    most is closed. So a new client can always connect. Guests are counted separately and keep their connections.
 
     See :data:`SETTINGS`.
     """
@@ -58,7 +57,7 @@ class PatientProtocol(H11Protocol):
         return self._let_in
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        """Find a place for a newcomer."""
+        """Accept a new connection; close an old one if there are too many."""
         super().connection_made(transport)
         self._make_room()
         self._watch()
@@ -70,7 +69,7 @@ class PatientProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
-        self._let_in = self.is_guest  # before a request that is waiting already takes the place of this one
+        self._let_in = self.is_guest  # before a pipelined request replaces this one
         super().on_response_complete()
         self._watch()
 
@@ -82,21 +81,21 @@ class PatientProtocol(H11Protocol):
                 timer.cancel()
 
     def pause_writing(self) -> None:
-        """The client does not read its answer as fast as it comes."""
+        """The client reads its answer too slowly: start the clock."""
         super().pause_writing()
         self._unread = self.loop.call_later(WAIT_READER, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """The client has read on."""
+        """The client reads again: stop the clock."""
         super().resume_writing()
         if self._unread is not None:
             self._unread.cancel()
 
     def send_400_response(self, msg: str) -> None:
-        """Say in one line that this is no HTTP, and hang up."""
-        if self.cycle is not None:  # the request was well until here: what the application says comes too late
+        """Answer that this is no HTTP, in one line, and close."""
+        if self.cycle is not None:  # the head was valid, the body is not: the application's answer would come too late
             self.cycle.disconnected = True
-        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # an answer is on its way, or was given
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # an answer was started or sent
             self.transport.abort()
             return
         body = json.dumps({"detail": MALFORMED}).encode()
@@ -107,7 +106,7 @@ class PatientProtocol(H11Protocol):
         self.transport.close()
 
     def _watch(self) -> None:
-        """Start the clock when what is waited for has changed."""
+        """Restart the clock when the connection waits for something else."""
         state = h11.CLOSED if self.transport.is_closing() else self.conn.their_state
         if self._stage == (state, self.cycle):
             return
@@ -138,8 +137,8 @@ class PatientProtocol(H11Protocol):
 
 SETTINGS: dict[str, Any] = {
     "http": PatientProtocol,
-    "ws": "none",  # a connection that becomes one is counted no longer
-    "proxy_headers": False,  # else whoever comes over the loopback may claim any address
+    "ws": "none",  # a stranger that becomes a guest is no longer counted as a stranger
+    "proxy_headers": False,  # else a client on the loopback could claim any address
     "server_header": False,
     "timeout_graceful_shutdown": 10,
 }
@@ -147,9 +146,9 @@ SETTINGS: dict[str, Any] = {
 
 
 def _close_oldest(connections: list[PatientProtocol], places: int) -> None:
-    """Close the oldest, unless even that has hardly had the time to send its request."""
+    """Close the oldest, unless it is too young to have sent its request."""
     oldest = min(connections, key=lambda one: one.since)
     if time.monotonic() - oldest.since < GRACE and len(connections) < 4 * places:
         return
-    oldest.connections.discard(oldest)  # counted no longer, though it is gone only a moment later
+    oldest.connections.discard(oldest)  # not counted from now on, though it closes a moment later
     oldest.transport.abort()

@@ -1,4 +1,4 @@
-"""How errors are told over HTTP: one line each, and of the server's own faults only that there was one."""
+"""Errors as HTTP answers: one line each. Of the server's own faults no detail is sent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def answer_errors(app: FastAPI) -> None:
-    """Let an application answer malformed requests, refusals, a full disk and its own faults, each in one line.
+    """Make an application answer malformed requests, refusals, a full disk and its own faults in one line each.
 
     Args:
         app: gets the handlers; those for errors of its own are its own.

@@ -1,10 +1,10 @@
-"""Run a command that ends with whoever started it, and note down how it ended.
+"""Run a command that ends when its starter ends, and record how it ended.
 
 python -m bundle.annotate.lifeline OUTCOME.json COMMAND...
 
-Its standard input is a pipe whose other end the starter holds and never writes to. However the starter ends, also by
-SIGKILL, the system closes that end; then the whole process group is ended, the command's workers with it. It imports
-nothing that takes long, so that it is there at once.
+Its standard input is a pipe whose other end the starter holds and never writes to. When the starter ends, even by
+SIGKILL, the system closes that end; then the whole process group is ended, with the command's workers. This module
+imports only quick modules, so that it watches from the first moment.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bundle.json_files import write_json
 NICE = 3
 """Clicks and votes come first."""
 PATIENCE = 10.0
-"""Seconds that a command may take to end when it is told to."""
+"""Seconds that a command gets to end after SIGTERM."""
 
 
 def main(arguments: list[str]) -> int:

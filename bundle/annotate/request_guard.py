@@ -1,4 +1,4 @@
-"""What stands between the network and the annotation server: hosts, token, sizes, rates, headers."""
+"""Checks of requests before the annotation server sees them: host, token, size, rate, headers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class RefusedError(Exception):
 
     Attributes:
         status: HTTP status.
-        detail: one line for whoever sent it.
+        detail: one line for the sender.
     """
 
     def __init__(self, status: int, detail: str) -> None:
@@ -67,25 +67,24 @@ class RefusedError(Exception):
 
 
 class Gate:
-    """ASGI middleware that lets in what may come in.
+    """ASGI middleware that answers refused requests itself and passes the others on.
 
     - Only requests that name one of its hosts, so that no page from elsewhere can reach the server under a name of its
       own (DNS rebinding).
     - With a token, only requests that carry it: as the header ``Authorization: token ...``, or in the cookie that is
       set when the page is opened as ``/?token=...``. That address is left at once for the one without the token.
-    - What would change something only as JSON, and not from another site's page (``Origin``).
-    - Bodies up to a size, and so many requests a second from one address. Those who have the token have a budget of
-      their own.
-    - An error inside is logged here and told outside in one line.
+    - Requests that change something must be JSON and must not come from another site's page (``Origin``).
+    - Bodies and rates are limited, per address. Requests with the token have a budget of their own.
+    - An error of the application is logged here and answered in one line.
 
     Args:
-        app: what is behind the gate.
+        app: the application behind the gate.
         token: the token; None for none.
         hosts: names under which it answers, without port; None for any.
         largest_body: in bytes.
         rate: requests a second that one address may go on making without the token.
         burst: requests that one address may make at once without it.
-        inside: how many times as many with it.
+        inside: factor of both for requests with the token.
         clock: seconds, for tests.
         origins: pages of other sites, such as ``https://viewer.example``, whose requests are let in too.
         public: paths that need no token.
@@ -199,7 +198,7 @@ class Gate:
         )
 
     def _cookie(self, scope: Scope) -> str:
-        """The cookie of those who have the token: named by the port, for a browser's cookies are of all ports."""
+        """The cookie that stands for the token. Its name has the port, since a browser shares cookies between ports."""
         port = re.search(r":([0-9]+)$", header(scope, "host"))
         return f"{COOKIE}-{port[1] if port else 80}={hashlib.sha256((self.token or '').encode()).hexdigest()}"
 

@@ -1,4 +1,4 @@
-"""What the bodies of the page's requests may hold."""
+"""Bodies of the page's requests, with the ranges of their fields."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Clicks(BaseModel):
 
 
 class SavedClicks(Clicks):
-    """Clicks in place of those of a version; the same ``uid`` sent again is stored once."""
+    """Clicks that replace those of a version; the same ``uid`` sent again is stored once."""
 
     uid: Uid
     annotator: Name
@@ -33,7 +33,7 @@ class SavedClicks(Clicks):
 
 
 class Prompt(Clicks):
-    """Clicks, and the network that shall segment with them."""
+    """Clicks, and the network that segments with them."""
 
     network: Which = "start"
 
@@ -46,7 +46,7 @@ class Start(BaseModel):
 
 
 class Nothing(BaseModel):
-    """A request that says all by its address."""
+    """A request without a body."""
 
     model_config = ConfigDict(extra="forbid")
 

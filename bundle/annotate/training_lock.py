@@ -1,4 +1,4 @@
-"""Which training runs in a work folder, so that every server finds it: also one that is started again."""
+"""Records which training runs in a work folder, so that every server finds it, also after a restart."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bundle.errors import DataError
 from bundle.json_files import read_json
 
 PATIENCE = 1.0
-"""Seconds to wait for the lock; who only looks whether it is held has it for a moment."""
+"""Seconds to wait for the lock: a process that only checks it holds it for a moment."""
 
 
 class BusyError(Exception):
@@ -67,7 +67,7 @@ class TrainingLock:
 
     @contextmanager
     def taken(self) -> Iterator[IO[str]]:
-        """Hold the lock; a process that inherits the file holds it on.
+        """Hold the lock; a child process that inherits the file keeps it.
 
         Raises:
             BusyError: a training holds it.
@@ -83,10 +83,11 @@ class TrainingLock:
             yield file
 
     def is_held(self) -> bool:
-        """Whether a training runs. One that this user may not know of counts as none."""
+        """Whether a training runs. One whose file this user may not read counts as none."""
         try:
             with self.path.open(encoding="utf-8") as file:
-                return not _locked(file, fcntl.LOCK_SH)  # two who look do not see each other
+                # A shared lock: two processes that only check do not see each other.
+                return not _locked(file, fcntl.LOCK_SH)
         except OSError:
             return False
 
@@ -103,7 +104,7 @@ class TrainingLock:
             return None
 
     def outcome(self) -> Outcome | None:
-        """How the last training ended; None where nobody lived to note it down."""
+        """How the last training ended; None where its process was killed before it could record it."""
         try:
             return Outcome(**read_json(self.outcome_path))
         except (DataError, TypeError):

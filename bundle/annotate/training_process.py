@@ -32,9 +32,10 @@ logger = logging.getLogger(__name__)
 class Training:
     """Stage 2 (``configs/prefer.json``) as a subprocess.
 
-    It holds a lock in its work folder as long as it lives, so that there is one at a time also where two serve one
-    folder; each then shows, and may stop, what the other started. However a server ends, what it started ends with it
-    (:mod:`bundle.annotate.lifeline`), and the next one says so. Logs are kept in the folder, each in a file of its own.
+    It holds a lock in its work folder while it runs, so there is one at a time even where two servers serve one folder;
+    each shows, and may stop, a training of the other. A training ends with the server that started it, even if that is
+    killed (:mod:`bundle.annotate.lifeline`), and the next server reports it. Logs are kept in the folder, each in a
+    file of its own.
 
     Args:
         root: the repository, where bundle commands run.
@@ -89,11 +90,11 @@ class Training:
         """Start a training.
 
         Args:
-            method: ``slpo`` holds the mask more firmly than ``lpo`` where nobody judged.
+            method: ``lpo``, or ``slpo`` with a heavier anchor where nobody judged.
 
         Raises:
             BusyError: one runs already.
-            DataError: nobody has named a best candidate yet, or the work folder cannot be written (StorageError where
+            DataError: no candidate was chosen yet, or the work folder cannot be written (StorageError where
                 its disk is full).
         """
         if not self.counts()["chosen"]:
@@ -174,7 +175,7 @@ class Training:
 
     @property
     def picture(self) -> Path:
-        """Where the training draws what was judged, and the mask before and after."""
+        """Path of the picture of the judged regions and of the mask before and after."""
         return self.work / "pictures" / "judgements.png"
 
     def shown(self, method: Method) -> str:
@@ -189,7 +190,7 @@ class Training:
             for old in (self.work / "progress.json", self.picture, self._lock.outcome_path):
                 old.unlink(missing_ok=True)
             with self._new_log() as log:
-                # the lock goes with the processes and is free when they end, however they do
+                # the processes inherit the lock; it is free when all have ended, even if killed
                 process = subprocess.Popen(
                     [*LIFELINE, str(self._lock.outcome_path), *self.command(method)],
                     cwd=self.root,
@@ -224,14 +225,14 @@ class Training:
         self._watcher.start()
 
     def _look_for_another(self) -> None:
-        """Follow a training that runs and that another server started, if there is one."""
+        """Follow a training of another server, if one runs."""
         if self._state != "running" and self._lock.is_held():
             run = self._lock.run()
             if run is not None:
                 self._follow(run, None)
 
     def _look_for_an_end(self) -> None:
-        """At the start: what became of a training whose end no server saw, or that did not come to a good one."""
+        """At the start: report a training that failed or ended while no server ran."""
         run, outcome = self._lock.run(), self._lock.outcome()
         if run is None or self._state == "running" or (outcome and outcome.code == 0 and not outcome.orphaned):
             return
@@ -240,7 +241,7 @@ class Training:
 
     def _wait(self, run: Run, process: subprocess.Popen[bytes] | None) -> None:
         code = process.wait() if process else None
-        while self._lock.is_held() and self._lock.run() == run:  # another server's; or its workers live on
+        while self._lock.is_held() and self._lock.run() == run:  # another server's, or its workers still run
             time.sleep(0.2)
         self._end(code)
 

@@ -27,7 +27,7 @@ Stamp = tuple[int, int] | None
 
 
 class Check(NamedTuple):
-    """What was found out about a question.
+    """Whether a question can still be asked.
 
     Attributes:
         stamps: of its image and its file of candidates, as they were then.
@@ -74,7 +74,7 @@ class VoteService:
 
         Args:
             annotator: a person's name, without ``person:``.
-            count: how many at most, so that the page need not wait for each.
+            count: largest number of questions, so that the page can show the next one without waiting.
 
         Returns:
             For each ``id``, ``image`` (its number), ``box`` (x0, y0, x1, y1) and ``outlines``, each with
@@ -102,7 +102,7 @@ class VoteService:
             question: its id.
             chosen: number of the chosen candidate, ``tie``, ``skip``, or ``undo``.
             seconds: time that it took.
-            uid: name of this judgement, so that one that is sent twice is stored once.
+            uid: unique name of this judgement; one that is sent twice is stored once.
 
         Returns:
             False when it was there already.
@@ -271,7 +271,7 @@ def outline(mask: np.ndarray, box: tuple[int, int, int, int], around: int = 2) -
     Args:
         mask: (X,Y) bool.
         box: (x0, y0, x1, y1) in pixels, half open.
-        around: how many pixels beyond the box are looked at too, so that a line that leaves it does so visibly.
+        around: pixels beyond the box that are included, so that a line that leaves the box is seen to leave it.
 
     Returns:
         Closed lines of [x, y], rounded to a tenth of a pixel.

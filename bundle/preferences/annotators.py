@@ -98,7 +98,7 @@ class SimulatedAnnotator(Annotator):
         """Judge a question."""
 
     def judgements(self, store: JudgementStore, asked: Collection[Question]) -> list[Judgement]:
-        """Its own judgements of what it was asked: others may be of a larger budget."""
+        """Its own judgements of the questions asked in this training; others may belong to a larger budget."""
         ids = {question.id for question in asked}
         return [judgement for judgement in store.judgements(annotator=self.name) if judgement.question.id in ids]
 
@@ -177,8 +177,8 @@ class ContourAnnotator(SimulatedAnnotator):
     The model's own prediction, which is the first candidate, is evolved to the edges of the image, and the candidate
     of the highest regional Dice with the evolved mask wins. The truth is not looked at.
 
-    Regions without an evolved contour nearby are skipped, for there the image had no say: what the model did not
-    predict could only be denied, and what vanished may be an object with weak edges. Contours err often, so with
+    Regions without an evolved contour nearby are skipped: there the image gives no evidence. An object that the model
+    did not predict could only be denied, and one that vanished may have weak edges. Contours err often, so with
     ``second_opinion`` (ours) the chosen candidate must also be the best, or one of them, by the majority of all.
 
     Args:

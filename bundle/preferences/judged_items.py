@@ -21,15 +21,15 @@ logger = logging.getLogger(__name__)
 def judged_items(
     judgements: Iterable[Judgement], items: Iterable[Mapping[str, Any]], stale: str = "refuse"
 ) -> list[dict[str, Any]]:
-    """Put the judgements of each image together, after every check of what they refer to.
+    """Group judgements by image, after checking that images and candidates are those that were judged.
 
-    Where several annotators judged a question, what most of them chose counts; who skipped it chose nothing.
+    Where several annotators judged a question, the most frequent choice counts; skipped judgements do not count.
     Ties, and questions that all skipped or on which annotators are divided, teach nothing and are left out.
 
     Args:
         judgements: from the store, of all annotators who shall count.
         items: images of the training set, each with ``image`` (its path), ``points`` and ``point_labels``.
-        stale: what becomes of a judgement whose image is not in the training set, or whose image or candidates
+        stale: how to treat a judgement whose image is not in the training set, or whose image or candidates
             changed since: ``refuse``, or ``leave_out`` with a warning.
 
     Returns:

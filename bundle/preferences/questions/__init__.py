@@ -1,4 +1,4 @@
-"""Questions: regions of images whose candidates somebody shall judge."""
+"""Questions: regions of images whose candidates an annotator judges."""
 
 from .questionnaire import Questionnaire
 

@@ -1,4 +1,4 @@
-"""Which regions to ask about first, and how many of them."""
+"""Priorities of questions: which regions are asked about first, and how many."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def priorities(
     key: str = "",
     min_disputed: int = 4,
 ) -> dict[int, float]:
-    """Say how urgent it is to ask about the regions of an image (ours).
+    """Compute the priority of the regions of an image (ours).
 
     A pixel is disputed where the candidates do not all agree. A region's priority is, with ``random``, a number drawn
     from [0,1); with ``disagreement``, the sum of ``4 q (1 - q)`` over its pixels, q the share of the candidates that

@@ -1,4 +1,4 @@
-"""From images to questions: candidates on disk, and in the store the regions worth asking about."""
+"""Makes candidates of images, and questions about the regions where they disagree."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Questionnaire:
             policy: makes them, see :class:`CandidateMaker`.
             others: give a candidate each, by name; None for no others.
             folder: other than the usual one.
-            outdated: what becomes of candidates that another network made, or this one before it learnt: ``keep``,
+            outdated: how to treat candidates of other weights than the policy has now: ``keep``,
                 ``warn`` (keep and log a warning) or ``replace``.
 
         Returns:
@@ -194,7 +194,7 @@ class Questionnaire:
         ]
 
     def open(self, policy: PromptableSegmenter, store: str | Path) -> None:
-        """Make candidates and open the questions for whoever judges them.
+        """Make candidates and open the questions in the store.
 
         Args:
             policy: makes the candidates.

@@ -1,4 +1,4 @@
-"""How an image is split into the regions that are asked about."""
+"""Splits an image into the regions that are asked about."""
 
 from __future__ import annotations
 

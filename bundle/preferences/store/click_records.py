@@ -1,4 +1,4 @@
-"""Clicks as records: who added or removed which click on which image, and what is left of them."""
+"""Records of clicks: who added or removed which click on which image, and the clicks that result."""
 
 from __future__ import annotations
 

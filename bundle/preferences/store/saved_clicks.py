@@ -150,7 +150,7 @@ class SavedClicks:
 
     def _export(self) -> bool:
         """Write the points file, unless it was changed by hand since; then False."""
-        # the file is written within the store's turn to write, so that of two servers the newer one is last
+        # written while the store's write lock is held, so that of two servers the newer export is last
         with self.store.file.transaction():
             given = self._read()
             if self._news(given):
@@ -168,7 +168,7 @@ class SavedClicks:
         return True
 
     def _import(self) -> None:
-        """Take over into the store what was changed in the points file."""
+        """Import the changes of the points file into the store."""
         with self.store.file.transaction() as connection:
             given = self._read()
             records = self._news(given)
@@ -194,7 +194,7 @@ class SavedClicks:
         )
 
     def _news(self, given: PointsExport) -> list[ClickRecord]:
-        """The records that the store needs in order to say what the points file says."""
+        """The records to add so that the store has the clicks of the points file."""
         number = self.store.clicks.last()
         now = self._state(number)
         base: dict[str, Pixels] = {}

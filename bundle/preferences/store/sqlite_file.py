@@ -32,10 +32,10 @@ T = TypeVar("T")
 
 
 class StoreFile:
-    """One file with two connections: readers do not wait for whoever writes.
+    """One file with two connections: readers do not wait for a writer.
 
     Every commit is flushed to the disk. A file that was deleted, moved or replaced while it is open is neither read nor
-    written any more, for what is written to a deleted file is gone. On a read-only disk or in a read-only folder it can
+    written any more: what is written to a deleted file is lost. On a read-only disk or in a read-only folder it can
     be read. A file of an older version is brought up to this one when it is opened.
 
     Args:
@@ -112,7 +112,7 @@ class StoreFile:
                 if any(text in str(error) for text in DISK):
                     raise StorageError(f"{self.path}: cannot be written ({error}); nothing was added") from None
                 raise DataError(f"{self.path}: cannot be written ({error}); nothing was added, try again") from None
-            self._check_in_place()  # or the commit went into a file that nobody will find
+            self._check_in_place()  # or the commit went into a file without a name
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """The rows of a query, as they were when it began.

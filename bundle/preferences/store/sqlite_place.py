@@ -1,4 +1,4 @@
-"""What lies at the path of a store, and beside it."""
+"""Checks of the path of a store, and of the files that SQLite keeps beside it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a soc
 
 
 def check_path(path: Path, create: bool) -> bool:
-    """Refuse what cannot be a store before it is opened, for a pipe would never answer.
+    """Refuse what cannot be a store before it is opened: reading from a pipe would never end.
 
     Args:
         path: of the store.
