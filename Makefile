@@ -8,6 +8,8 @@ INSTALLED := $(VENV)/.installed
 LABEL_PYTHON ?= python3.11
 LABEL_VENV := .venv-label
 LABEL_INSTALLED := $(LABEL_VENV)/.installed
+BIOIMAGEIO_VENV := .venv-bioimageio
+BIOIMAGEIO_INSTALLED := $(BIOIMAGEIO_VENV)/.installed
 
 # make demo DATA=DIR SOURCE=vnc TARGET=lucchi-pp [SOURCE_PIXEL_SIZE=4.6] [TARGET_PIXEL_SIZE=5] [PIXEL_SIZE=20] [SEED=0] [RUN=runs/demo] [DOMAINS=DIR] [STUDY=1]
 SEED ?= 0
@@ -22,7 +24,7 @@ DEMO = --run $(RUN) --seed $(SEED) --pixel-size $(PIXEL_SIZE) \
 CHECKPOINT ?= models/adapted.pt
 PORT ?= 8000
 
-.PHONY: demo test lint bench fuzz annotate browser-test label label-serve label-test
+.PHONY: demo test lint bench fuzz annotate browser-test label label-serve label-test bioimageio bioimageio-test
 
 demo: $(INSTALLED)
 	$(BIN)/python -m scripts.demo $(DEMO)
@@ -64,6 +66,12 @@ label-serve: $(LABEL_INSTALLED)
 label-test: $(LABEL_INSTALLED)
 	$(LABEL_VENV)/bin/python -m pytest tests/label
 
+# bioimageio.core in an environment of its own, for it holds pydantic below 2.14
+bioimageio: $(BIOIMAGEIO_INSTALLED)
+
+bioimageio-test: $(BIOIMAGEIO_INSTALLED)
+	$(BIOIMAGEIO_VENV)/bin/python -m pytest tests/bioimageio
+
 # torch first: of the packages that want it, some would pull a larger build.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(FOUND_PYTHON) -m venv $(VENV)
@@ -78,4 +86,12 @@ $(LABEL_INSTALLED): pyproject.toml
 	$(LABEL_VENV)/bin/pip install --quiet ".[label]"
 	$(LABEL_VENV)/bin/pip install --quiet --no-deps monailabel==0.8.5 pydicom-seg==0.4.1
 	echo "$(CURDIR)/scripts/label_app/no_torchvision" > $$(echo $(LABEL_VENV)/lib/python3*/site-packages)/no_torchvision.pth
+	touch $@
+
+# The versions of constraints.txt, but for pydantic.
+$(BIOIMAGEIO_INSTALLED): pyproject.toml constraints.txt
+	$(FOUND_PYTHON) -m venv $(BIOIMAGEIO_VENV)
+	sed "/^pydantic_core==/d; s/^pydantic==.*/pydantic==2.13.5/" constraints.txt > $(BIOIMAGEIO_VENV)/constraints.txt
+	$(BIOIMAGEIO_VENV)/bin/pip install --quiet -c $(BIOIMAGEIO_VENV)/constraints.txt torch
+	$(BIOIMAGEIO_VENV)/bin/pip install --quiet -c $(BIOIMAGEIO_VENV)/constraints.txt ".[bioimageio]"
 	touch $@
