@@ -271,6 +271,25 @@ def show_error(kind: type[BaseException], error: BaseException, trace: Traceback
             thread.join(THREADS_END)
 
 
+def exit_status(error: BaseException) -> int:
+    """For a program of ours that caught an error: show what a user can mend as one line.
+
+    Args:
+        error: what ended the program.
+
+    Returns:
+        2, the program's exit status.
+
+    Raises:
+        BaseException: the error itself, when it may be a fault of the program.
+    """
+    line = explain(error)
+    if line is None:
+        raise error
+    print(f"error: {line}", file=sys.stderr)
+    return 2
+
+
 def drop_traceback(record: logging.LogRecord) -> bool:
     """As a filter of a log handler: errors that get their line are logged without traceback. Returns True."""
     error = record.exc_info[1] if record.exc_info else None

@@ -36,7 +36,7 @@ from bundle.errors import DataError, SettingError
 from bundle.handlers.model_overlay import overlays_of
 from bundle.handlers.weights import load_weights
 from bundle.preferences.store.judgement_store import JudgementStore
-from bundle.preflight import explain
+from bundle.preflight import exit_status
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -177,11 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
         store = JudgementStore(options.store, wait=PATIENCE)
         click_service = open_click_service(options, store)
     except Exception as error:
-        line = explain(error)
-        if line is None:
-            raise
-        print(f"error: {line}", file=sys.stderr)
-        return 2
+        return exit_status(error)
     with store, listener:
         # as load_domain spells them, whose paths the questions bear
         numbers = {str(options.data.absolute() / name): number for number, name in enumerate(click_service.names)}

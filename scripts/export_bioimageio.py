@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bundle.errors import DataError
 from bundle.json_files import read_json
-from bundle.preflight import check_positive, explain
+from bundle.preflight import check_positive, exit_status
 from scripts.sharing.standalone_model import load_model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,11 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         written = export(options)
     except Exception as error:
-        line = explain(error)
-        if line is None:
-            raise
-        print(f"error: {line}", file=sys.stderr)
-        return 2
+        return exit_status(error)
     for path in written:
         print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
     if options.license is None:

@@ -21,7 +21,7 @@ from starlette.middleware.cors import CORSMiddleware
 from bundle.annotate.connections import SETTINGS
 from bundle.annotate.request_guard import App, Bodies, Gate
 from bundle.errors import DataError, SettingError
-from bundle.preflight import explain
+from bundle.preflight import exit_status
 from scripts.annotate import allow_connections, check_token, listen, names_of
 from scripts.label_app.endpoints import LOGIN, create_app
 
@@ -104,11 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
         configure(options, port)
         instance = app_instance()
     except Exception as error:
-        line = explain(error)
-        if line is None:
-            raise
-        print(f"error: {line}", file=sys.stderr)
-        return 2
+        return exit_status(error)
     instance.server_mode(True)
     instance.on_init_complete()
     host = f"[{options.host}]" if ":" in options.host else options.host

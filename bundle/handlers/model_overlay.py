@@ -20,6 +20,7 @@ from monai.bundle import ComponentLocator, ConfigComponent
 from monai.transforms import Transform
 from torch import nn
 
+from bundle.data.pixel_size import TOLERANCE
 from bundle.errors import DataError
 from bundle.handlers.run_settings import differences, flat, told
 from bundle.json_files import read_json
@@ -32,8 +33,6 @@ LARGEST = 1 << 20
 """Bytes of a file. Ours have a few thousand."""
 
 PIXEL_SIZE = "pixel_size"
-TOLERANCE = 0.01
-"""Share of a pixel size within which two are the same."""
 
 logger = logging.getLogger(__name__)
 

@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import monai.bundle
+import pytest
 
+from bundle.preflight import explain
 from scripts.fuzzing.tiny_network import NETWORK
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,6 +33,15 @@ TINY = {**NETWORK, **TRAINING}
 def run_here(files: list[str], **settings: Any) -> None:
     """``monai.bundle run`` in this process; the working folder must be the repository root."""
     monai.bundle.run(config_file=files, logging_file=False, **{**TINY, **settings})
+
+
+def refusal(run: Callable[[], object]) -> str:
+    """The one line that a person reads of a command that is refused."""
+    with pytest.raises(Exception) as error:
+        run()
+    line = explain(error.value)
+    assert line is not None and "\n" not in line
+    return line
 
 
 def command(*arguments: str, module: tuple[str, ...] = ("-m", "monai.bundle")) -> list[str]:

@@ -11,9 +11,8 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from bundle import preflight
 from tests.config_combinations import commands
-from tests.integration.commands import ADAPT, EVALUATE, NETWORK, ROOT, SOURCE, call, command, flags, run_here
+from tests.integration.commands import ADAPT, EVALUATE, NETWORK, ROOT, SOURCE, call, command, flags, refusal, run_here
 
 PREFER = ["configs/train.json", "configs/prefer.json"]
 DIFFERENT = {"source": 20.0, "target": 8.0}
@@ -58,12 +57,7 @@ def settings_of(files, folders):
 
 
 def refused(files, **settings):
-    """The one line that a person reads."""
-    with pytest.raises(Exception) as error:
-        run_here(files, **settings)
-    text = preflight.explain(error.value)
-    assert text is not None and "\n" not in text
-    return text
+    return refusal(lambda: run_here(files, **settings))
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -163,9 +157,8 @@ def segment(folder, **settings):
 
 
 def test_an_inference_that_is_contradicted_is_refused_before_work(pair, tmp_path, in_root):
-    with pytest.raises(Exception) as error:
-        segment(tmp_path, dataset_dir=str(pair(target=20.0)["target"]), pixel_size=8)
-    assert preflight.explain(error.value).startswith(f"--pixel_size 8: {tmp_path}/target/datalist.json says 20 nm")
+    line = refusal(lambda: segment(tmp_path, dataset_dir=str(pair(target=20.0)["target"]), pixel_size=8))
+    assert line.startswith(f"--pixel_size 8: {tmp_path}/target/datalist.json says 20 nm")
     assert not (tmp_path / "out").exists()
 
 

@@ -7,18 +7,12 @@ import subprocess
 import pytest
 import torch
 
-from bundle import preflight
-from tests.integration.commands import ADAPT, ROOT, SOURCE, call, command, environment, flags, run_here
+from tests.integration.commands import ADAPT, ROOT, SOURCE, call, command, environment, flags, refusal, run_here
 from tests.integration.test_training import STATE, epochs, read
 
 
 def refused(files, **settings):
-    """What the user of a command reads that is refused."""
-    with pytest.raises(Exception) as error:
-        run_here(files, **settings)
-    text = preflight.explain(error.value)
-    assert text is not None and "\n" not in text
-    return text
+    return refusal(lambda: run_here(files, **settings))
 
 
 @pytest.mark.slow
