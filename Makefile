@@ -24,7 +24,7 @@ DEMO = --run $(RUN) --seed $(SEED) --pixel-size $(PIXEL_SIZE) \
 CHECKPOINT ?= models/adapted.pt
 PORT ?= 8000
 
-.PHONY: demo test lint bench fuzz annotate browser-test label label-serve label-test bioimageio bioimageio-test
+.PHONY: demo test lint bench weights fuzz annotate browser-test label label-serve label-test bioimageio bioimageio-test
 
 demo: $(INSTALLED)
 	$(BIN)/python -m scripts.demo $(DEMO)
@@ -42,6 +42,10 @@ bench: $(INSTALLED)
 	$(BIN)/python -m scripts.benchmark decode --json runs/decode.json
 	$(BIN)/python -m scripts.benchmark preference_step --json runs/preference_step.json
 	$(BIN)/python -m scripts.benchmark click --json runs/click.json --threads 2
+
+# make weights [DATA=DIR [DATA_PIXEL_SIZE=4.6]]: hours; interrupted, it goes on where it was
+weights: $(INSTALLED)
+	$(BIN)/python -m scripts.make_weights $(if $(DATA),--data $(DATA)) $(if $(DATA_PIXEL_SIZE),--pixel-size $(DATA_PIXEL_SIZE))
 
 # damaged files and hostile requests, in child processes; what is found goes to runs/fuzz
 SECONDS ?= 600
