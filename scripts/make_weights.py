@@ -26,7 +26,12 @@ from bundle.synthetic import SyntheticDataset
 from scripts.comparison.bundle_process import ROOT
 from scripts.comparison.cells import CellError, Cells, timed
 
-SYNTHETIC, ANNOTATED = "model_synthetic.pt", "model.pt"
+CONFIGS = {
+    "model_synthetic.pt": ("train.json", "source.json", "weights.json"),
+    "model.pt": ("train.json", "source.json", "weights.json", "weights_annotated.json"),
+}
+"""The configurations of each file of weights; presets/cpu.json goes behind the first."""
+SYNTHETIC, ANNOTATED = CONFIGS
 CONFIG = ROOT / "configs" / "weights.json"
 
 
@@ -55,14 +60,14 @@ class Weights:
         numbers = read_json(CONFIG)["synthetic"]
         synthetic = SyntheticDataset(self.work / "synthetic", **numbers)
         timed("render synthetic tissue", synthetic.render_all)
-        timed(f"train {SYNTHETIC}", partial(self.train, SYNTHETIC, (), source_dir=typed(synthetic.folder)))
+        timed(f"train {SYNTHETIC}", partial(self.train, SYNTHETIC, source_dir=typed(synthetic.folder)))
         if self.data is None:
             return [self.output / SYNTHETIC]
         annotated = self.work / "annotated"
         timed("prepare annotated images", partial(self.prepare, annotated, numbers["pixel_size"]))
         folders = {"source_dir": typed(synthetic.folder), "annotated_dir": typed(annotated)}
         start = typed(self.work / SYNTHETIC)
-        training = partial(self.train, ANNOTATED, ("weights_annotated.json",), init_checkpoint=start, **folders)
+        training = partial(self.train, ANNOTATED, init_checkpoint=start, **folders)
         timed(f"train {ANNOTATED}", training)
         return [self.output / SYNTHETIC, self.output / ANNOTATED]
 
@@ -87,13 +92,13 @@ class Weights:
             )
         )
 
-    def train(self, name: str, overlays: tuple[str, ...], **options: str) -> None:
+    def train(self, name: str, **options: str) -> None:
         """Train in the work folder, unless it has these weights, then put them and their overlay into the output."""
         result = self.work / name
         self.cells.bundle(
             result,
             "training",
-            ("train.json", "source.json", "weights.json", *overlays),
+            CONFIGS[name],
             checkpoint=typed(result),
             work_dir=typed(result.with_suffix(".work")),
             seed=self.seed,

@@ -15,9 +15,9 @@ class MultitaskLoss(nn.Module):
     With a weight W in [0,1] for each pixel, BCE = sum W bce / sum W, MSE likewise, and
     Dice = 1 - (2 sum W p y + s) / (sum W p + sum W y + s), over the whole batch.
 
-    With ``logit_adjustment`` a, z + a takes the place of the logit z (Menon et al., "Long-tail learning via logit
-    adjustment", ICLR 2021). Where the share of foreground is s in training and t in use, a = log(s / (1 - s)) -
-    log(t / (1 - t)), so that z is the logit of the share t.
+    With ``logit_adjustment`` a, z + a takes the place of the logit z (Menon et al., ICLR 2021, arXiv
+    2007.07314). Where the share of foreground is s in training and t in use, a = log(s / (1 - s)) - log(t / (1 - t)),
+    so that z is the logit of the share t.
 
     Args:
         smooth: additive smoothing s; avoids large gradients when a batch has almost no foreground.
