@@ -99,6 +99,7 @@ class Weights:
             result,
             "training",
             CONFIGS[name],
+            weights=None,
             checkpoint=typed(result),
             work_dir=typed(result.with_suffix(".work")),
             seed=self.seed,
