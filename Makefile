@@ -11,11 +11,8 @@ LABEL_INSTALLED := $(LABEL_VENV)/.installed
 BIOIMAGEIO_VENV := .venv-bioimageio
 BIOIMAGEIO_INSTALLED := $(BIOIMAGEIO_VENV)/.installed
 
-# make demo DATA=DIR SOURCE=vnc TARGET=lucchi-pp [SOURCE_PIXEL_SIZE=4.6] [TARGET_PIXEL_SIZE=5] [PIXEL_SIZE=20] [SEED=0] [RUN=runs/demo] [DOMAINS=DIR] [STUDY=1]
-SEED ?= 0
-RUN ?= runs/demo
-PIXEL_SIZE ?= 20
-DEMO = --run $(RUN) --seed $(SEED) --pixel-size $(PIXEL_SIZE) \
+# make comparison DATA=DIR SOURCE=vnc TARGET=lucchi-pp [SOURCE_PIXEL_SIZE=4.6] [TARGET_PIXEL_SIZE=5] [PIXEL_SIZE=20] [SEED=0] [RUN=runs/comparison] [DOMAINS=DIR] [STUDY=1]
+COMPARISON = $(if $(RUN),--run $(RUN)) $(if $(SEED),--seed $(SEED)) $(if $(PIXEL_SIZE),--pixel-size $(PIXEL_SIZE)) \
   $(if $(DATA),--data $(DATA)) $(if $(SOURCE),--source $(SOURCE)) $(if $(TARGET),--target $(TARGET)) \
   $(if $(SOURCE_PIXEL_SIZE),--source-pixel-size $(SOURCE_PIXEL_SIZE)) \
   $(if $(TARGET_PIXEL_SIZE),--target-pixel-size $(TARGET_PIXEL_SIZE)) $(if $(DOMAINS),--domains $(DOMAINS)) $(if $(STUDY),--study)
@@ -24,10 +21,10 @@ DEMO = --run $(RUN) --seed $(SEED) --pixel-size $(PIXEL_SIZE) \
 CHECKPOINT ?= models/adapted.pt
 PORT ?= 8000
 
-.PHONY: demo test lint bench fuzz annotate browser-test label label-serve label-test bioimageio bioimageio-test
+.PHONY: comparison test lint bench fuzz annotate browser-test label label-serve label-test bioimageio bioimageio-test
 
-demo: $(INSTALLED)
-	$(BIN)/python -m scripts.demo $(DEMO)
+comparison: $(INSTALLED)
+	$(BIN)/python -m scripts.compare $(COMPARISON)
 
 # make test FAST=1 leaves out the slow tests; COVERAGE=1 says what is not run, and fails below the floor in pyproject.toml.
 # A worker takes whole files, since tests of one file share trained networks.

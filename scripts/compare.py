@@ -35,7 +35,7 @@ ADAPTATIONS = {"uda": None, "wda_15": "points_15.json", "wda_100": "points_100.j
 
 
 @dataclass
-class Demo:
+class Comparison:
     """One comparison on a pair of domains.
 
     Attributes:
@@ -262,7 +262,7 @@ def draw_noise(run: Path, rows: list[Row]) -> Path:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    options = argparse.ArgumentParser(prog="python -m scripts.demo", description=(__doc__ or "").split("\n")[0])
+    options = argparse.ArgumentParser(prog="python -m scripts.compare", description=(__doc__ or "").split("\n")[0])
     add = options.add_argument
     add("--data", type=Path, help="folder of the domains, each with train/ and test/ (default: synthetic domains)")
     add("--source", default=None, help="name of the source domain (default: synthetic-a)")
@@ -270,7 +270,7 @@ def parser() -> argparse.ArgumentParser:
     add("--source-pixel-size", type=float, help="nm per pixel of the source's files (default: known, or as they tell)")
     add("--target-pixel-size", type=float, help="nm per pixel of the target's files")
     add("--pixel-size", type=float, default=20.0, help="nm per pixel to work at (default: 20)")
-    add("--run", type=Path, default=Path("runs/demo"), help="output folder (default: runs/demo)")
+    add("--run", type=Path, default=Path("runs/comparison"), help="output folder (default: runs/comparison)")
     add("--domains", type=Path, help="folder of prepared domains and their own networks (default: RUN/domains)")
     add("--seed", type=int, default=0, help="of everything (default: 0)")
     add("--jobs", type=int, default=2, help="cells at a time (default: 2)")
@@ -289,7 +289,7 @@ def main() -> int:
     run = args.run.resolve()
     given = {source: args.source_pixel_size, target: args.target_pixel_size}
     sizes = PIXEL_SIZES if args.data else {source: args.pixel_size, target: args.pixel_size}
-    demo = Demo(
+    comparison = Comparison(
         run=run,
         domains=(args.domains or run / "domains").resolve(),
         source=source,
@@ -309,7 +309,7 @@ def main() -> int:
     try:
         with stopwatch() as seconds:
             try:
-                rows = demo.execute()
+                rows = comparison.execute()
             finally:
                 total = add_seconds(run / "metrics.json", seconds())
         means = {row.name: {**row.means, **row.cost} for row in rows}
