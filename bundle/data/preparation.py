@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.transform import resize
 from tqdm import tqdm
 
 from bundle.atomic import finish_replacing, new_folder
@@ -19,6 +18,7 @@ from bundle.data.domain_folder import SPLITS, check_replaceable, write_datalist
 from bundle.data.image_files import read_image, write_png
 from bundle.data.input_files import InputFile, common_pixel_size, find_input_files
 from bundle.data.points import Clicks, PointsFile, check_inside, read_points, write_points
+from bundle.data.resampling import resampled, resampled_points, resampled_size
 from bundle.data.simulated_clicks import click_instances, share_of
 from bundle.errors import DataError, SettingError
 from bundle.keys import IMAGE, LABEL
@@ -132,7 +132,7 @@ def prepare_domain(options: Preparation) -> Prepared:
     return Prepared(
         pixel_size=output_pixel_size,
         entries=entries,
-        sizes={_output_size(file, scale) for file in inputs},
+        sizes={resampled_size(file.header.size, scale) for file in inputs},
         instances={split: sum(map(len, images.values())) for split, images in clicks.items()},
         clicked={name: _count(file, entries) for name, file in files.items()},
     )
@@ -209,15 +209,9 @@ def _scaled_points(path: Path, sections: Sequence[_Section], scale: float) -> Po
     for name, (points, labels) in given.clicks.items():
         file, size = by_name[name].file, by_name[name].file.header.size
         check_inside(path, name, points, size)
-        output = _output_size(file, scale)
-        moved = [[int((v + 0.5) * new / old) for v, new, old in zip(p, output, size, strict=True)] for p in points]
+        moved = resampled_points(points, size, resampled_size(size, scale))
         clicks[by_name[name].image] = Clicks(moved, labels)
     return PointsFile(clicks, given.complete)
-
-
-def _output_size(file: InputFile, scale: float) -> tuple[int, int]:
-    width, height = (max(1, round(pixels * scale)) for pixels in file.header.size)
-    return width, height
 
 
 def _write_sections(
@@ -251,10 +245,10 @@ def _read(sections: Sequence[_Section], scale: float) -> Iterator[tuple[_Section
     for file, group in groupby(sections, key=lambda section: section.file):
         image = _to_gray(read_image(file.image))
         mask = None if file.label is None else read_image(file.label) != 0
-        size = _output_size(file, scale)
+        size = resampled_size(file.header.size, scale)
         for section in group:
-            part = None if mask is None else _resampled(mask[..., section.z].astype(np.float32), size) >= 0.5
-            yield section, _resampled(image[..., section.z], size), part
+            part = None if mask is None else resampled(mask[..., section.z].astype(np.float32), size) >= 0.5
+            yield section, resampled(image[..., section.z], size), part
 
 
 def _to_gray(image: NDArray[Any]) -> NDArray[Any]:
@@ -264,14 +258,6 @@ def _to_gray(image: NDArray[Any]) -> NDArray[Any]:
     low, high = np.percentile(image, (0.1, 99.9))
     gray: NDArray[np.uint16] = np.rint(np.clip((image - low) / ((high - low) or 1), 0, 1) * 65535).astype(np.uint16)
     return gray
-
-
-def _resampled(section: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Resample (X,Y) to ``size``, the type kept."""
-    if section.shape == size:
-        return section
-    values: NDArray[np.float32] = resize(section.astype(np.float32), size, order=1, anti_aliasing=True)
-    return (np.rint(values) if np.issubdtype(section.dtype, np.integer) else values).astype(section.dtype)
 
 
 def _points_files(clicks: dict[str, dict[str, list[list[int]]]], options: Preparation) -> dict[str, PointsFile]:

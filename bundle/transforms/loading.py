@@ -15,7 +15,7 @@ from bundle.data.pixels import check_finite
 class LoadGrayImaged(MapTransform):
     """MONAI's ``LoadImaged`` for files of one gray image, which are checked before its reader opens them.
 
-    There are no meta dictionaries.
+    There are no meta dictionaries. The meta information has ``pixel_size``, nanometres per pixel, if the file tells it.
 
     Args:
         keys: paths, which become (X,Y,...) tensors.
@@ -40,5 +40,7 @@ class LoadGrayImaged(MapTransform):
                 check_section(path, header)
                 image = self.load(path)
             check_finite(image, path)
+            if header.pixel_size is not None:
+                image.meta[K.PIXEL_SIZE] = header.pixel_size
             d[key] = image
         return d

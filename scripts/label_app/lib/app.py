@@ -88,7 +88,6 @@ class PreferDasApp(MONAILabelApp):
         asking.read_config([*self.train_files, *(str(ROOT / "configs" / name) for name in ASKING)])
         for parser in (self.parser, asking):
             parser["bundle_root"] = config_text(ROOT)
-        self.parser["resolved_pixel_size"] = "@pixel_size"  # the weights'; images of the studies may tell none
         asking["resolved_pixel_size"] |= {"folders": ["@source_dir"], "required": False}  # studies have no datalist
         if asking.get_parsed_content("resolved_pixel_size") is None:
             source = asking.get_parsed_content("source_dir")
