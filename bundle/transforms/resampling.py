@@ -75,7 +75,7 @@ class ToInputPixelsd(MapTransform):
     """Bring the network's output (2,X,Y) to the pixels that the image had before :class:`ToNetworkPixelsd`.
 
     Logits and densities are interpolated linearly, without aliasing where pixels become fewer. A density keeps its
-    values, so a peak stays near 1 whatever the pixel size. An output for an image that was not resampled stays as it is.
+    values, so a peak stays near 1 whatever the pixel size. An output for an image that was not resampled stays.
 
     Args:
         keys: the network's output.
