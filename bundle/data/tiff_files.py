@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from xml.etree import ElementTree
 
@@ -16,7 +17,7 @@ import numpy as np
 import tifffile
 from monai.config import PathLike
 from numpy.typing import NDArray
-from PIL import TiffImagePlugin
+from PIL import Image, TiffImagePlugin
 
 from bundle.data.sections import Sections
 
@@ -38,6 +39,7 @@ _BY_PILLOW = (5, 32773)
 """LZW and PackBits, which tifffile alone does not decode, or slowly."""
 _DEFLATE = (8, 32946)
 _FLOATING_PREDICTOR = 3
+_PILLOW = Lock()
 
 
 def tiff_spacing(path: PathLike) -> tuple[float, float]:
@@ -46,7 +48,7 @@ def tiff_spacing(path: PathLike) -> tuple[float, float]:
     OME's metadata count first, then ImageJ's, then the resolution tags.
     """
     with tifffile.TiffFile(path) as file:
-        page = _pages(file)[0]
+        page = next(_pages(file))
         description = page.description
         per_pixel = _ome_spacing(description)
         if per_pixel is None:
@@ -66,7 +68,7 @@ def open_tiff(path: PathLike) -> Iterator[Sections]:
         ValueError: when read: a page is another one than was checked, or is stored in a way that is not read.
     """
     with tifffile.TiffFile(path) as file:
-        pages = _pages(file)
+        pages = list(_pages(file))
 
         def read(number: int) -> NDArray[Any]:
             page = pages[number]
@@ -90,7 +92,7 @@ def tiff_calibration(like: PathLike | float | None) -> dict[str, Any]:
     if isinstance(like, int | float):
         return {"resolution": (1e7 / like, 1e7 / like), "resolutionunit": 3}
     with tifffile.TiffFile(like) as file:
-        page = _pages(file)[0]
+        page = next(_pages(file))
         tags = [page.tags.get(name) for name in ("XResolution", "YResolution")]
         options: dict[str, Any] = {}
         if all(tag is not None and tag.dtype == 5 and tag.count == 1 and min(tag.value) > 0 for tag in tags):
@@ -119,9 +121,12 @@ def write_tiff(path: PathLike, section: NDArray[Any], calibration: Mapping[str, 
     tifffile.imwrite(path, np.ascontiguousarray(section.T), **options)
 
 
-def _pages(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+def _pages(file: tifffile.TiffFile) -> Iterator[Any]:
     """The pages that are no thumbnails or masks of others, as the header's check counts them."""
-    return [page for page in map(file.pages.get, range(len(file.pages))) if not _number(page, "NewSubfileType", 0) & ~2]
+    for number in range(len(file.pages)):
+        page = file.pages.get(number)
+        if not _number(page, "NewSubfileType", 0) & ~2:
+            yield page
 
 
 def _pixels(page: Any, path: Path) -> NDArray[Any]:
@@ -153,11 +158,22 @@ def _by_pillow(page: Any, path: Path) -> NDArray[Any]:
         raise ValueError("it has LZW or PackBits and colours of 16 bits; save it as gray, or with Deflate")
     if _number(page, "Orientation", 1) > 1 or (page.photometric == 0 and page.bitspersample > 8):
         raise ValueError("it is turned, mirrored or inverted; save it plainly, or with Deflate")
-    # Pillow's Image.open would refuse large images, whose size was checked here
-    with TiffImagePlugin.TiffImageFile(path) as image:
+    with _any_size(), TiffImagePlugin.TiffImageFile(path) as image:
         image.seek(page.index)
         array = np.asarray(image)
     return array.view(page.dtype) if array.dtype.itemsize == page.dtype.itemsize else array.astype(page.dtype)
+
+
+@contextmanager
+def _any_size() -> Iterator[None]:
+    """Let Pillow read images of any size, for it was checked before."""
+    with _PILLOW:
+        limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _check_inflated(page: Any) -> None:

@@ -10,6 +10,7 @@ from monai.transforms import LoadImage, MapTransform
 from bundle import keys as K
 from bundle.data.image_files import check_section, gray_of, opened, section_reader
 from bundle.data.pixels import check_finite
+from bundle.errors import DataError
 
 
 class LoadGrayImaged(MapTransform):
@@ -44,6 +45,8 @@ class LoadGrayImaged(MapTransform):
             if header.channels > 1:
                 image = gray_of(image, path)
                 image.meta["original_channel_dim"] = float("nan")
+            if tuple(image.shape[:2]) != header.size:
+                raise DataError(f"{path}: is read as {tuple(image.shape)} pixels, its header says {header.size}")
             check_finite(image, path)
             if header.pixel_size is not None:
                 image.meta[K.PIXEL_SIZE] = header.pixel_size

@@ -93,6 +93,13 @@ def test_tiles_of_lzw(tmp_path, rows):
     np.testing.assert_array_equal(read_image(path)[..., 0].T, rows)
 
 
+def test_pillow_has_no_limit_of_its_own(tmp_path, monkeypatch):
+    Image.fromarray(DEEP).save(tmp_path / "a.tif", compression="tiff_lzw")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0].T, DEEP)
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
 def test_white_at_0_is_turned(tmp_path):
     for rows, white in ((ROWS, 255), (DEEP, 65535)):
         path = written(tmp_path / "a.tif", rows, photometric="miniswhite")
