@@ -61,6 +61,8 @@ def lzw_tiles(path: Path, rows: np.ndarray) -> Path:
                 (start,), (length,) = file.pages[0].dataoffsets, file.pages[0].databytecounts
             tiles.append(small.read_bytes()[start : start + length])
             small.unlink()
-    kind = {"shape": rows.shape, "dtype": rows.dtype, "tile": (32, 32), "compression": 5, "photometric": "minisblack"}
-    tifffile.imwrite(path, iter(tiles), **kind, metadata=None)
+    kind = {"shape": rows.shape, "dtype": rows.dtype, "tile": (32, 32), "compression": 8, "photometric": "minisblack"}
+    tifffile.imwrite(path, iter(tiles), **kind, metadata=None)  # it has no LZW, but writes what it is given
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[0].tags["Compression"].overwrite(5)
     return path

@@ -216,7 +216,7 @@ def test_a_third_entry_of_normalize_reaches_every_image(tmp_path):
     seen = set()
     for files in sorted(commands()):
         config = merged(files)
-        config |= {"pixel_size": 20, "source_labels": []}
+        config |= {"pixel_size": 20, "image_pixel_size": 20, "source_labels": []}
         config["normalize"] = [*config["normalize"], {"_target_": "ShiftIntensityd", "keys": "image", "offset": 1000.0}]
         for name in loading(config):
             chain = ConfigParser(copy.deepcopy(config)).get_parsed_content(name)

@@ -49,8 +49,9 @@ def open_mrc(path: PathLike) -> Iterator[Sections]:
 
     def read(number: int) -> NDArray[Any]:
         place = start + number * rows * columns * dtype.itemsize
-        section = np.fromfile(path, dtype, rows * columns, offset=place)
-        return section.astype(dtype.newbyteorder("=")).reshape(rows, columns).T
+        values = np.fromfile(path, dtype, rows * columns, offset=place).astype(dtype.newbyteorder("="))
+        section: NDArray[Any] = values.reshape(rows, columns).T
+        return section
 
     yield Sections(dtype.newbyteorder("="), count, 1, read)
 

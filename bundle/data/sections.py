@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from monai.config import PathLike
@@ -13,7 +14,8 @@ from monai.utils import ensure_tuple
 from numpy.typing import NDArray
 
 
-class Sections(NamedTuple):
+@dataclass(frozen=True)
+class Sections:
     """What is read of an image file.
 
     Attributes:
@@ -28,7 +30,7 @@ class Sections(NamedTuple):
     channels: int
     read: Callable[[int], NDArray[Any]]
 
-    def __iter__(self) -> Iterator[NDArray[Any]]:  # type: ignore[override]  # of sections, not of attributes
+    def __iter__(self) -> Iterator[NDArray[Any]]:
         return map(self.read, range(self.count))
 
 

@@ -9,7 +9,7 @@ import tempfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import mrcfile
 import nibabel
@@ -147,9 +147,10 @@ def _tiff(gray: np.ndarray) -> list[Seed]:
     ]
     contents += [written(gray, bigtiff=True, rowsperstrip=4), written(np.stack([gray] * 3, -1), photometric="rgb")]
     nanometres = {"PhysicalSizeX": 8.0, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 8.0, "PhysicalSizeYUnit": "nm"}
+    same = {"UUID": "urn:uuid:1"}
     contents += [
         written(gray, imagej=True, resolution=(125, 125), metadata={"unit": "um"}),
-        written(gray, ome=True, tile=(16, 16), compression="zlib", metadata=nanometres),
+        written(gray, ome=True, tile=(16, 16), compression="zlib", metadata={**nanometres, **same}),
         written(
             np.stack([gray] * 2).astype(np.float64), bigtiff=True, tile=(16, 16), compression="zlib", predictor=False
         ),
@@ -159,12 +160,13 @@ def _tiff(gray: np.ndarray) -> list[Seed]:
 
 
 def _mrc(gray: np.ndarray) -> list[Seed]:
-    def written(array: np.ndarray, order: str = "<", **fields: Any) -> bytes:
+    def written(array: np.ndarray, order: Literal["<", ">"] = "<", **fields: Any) -> bytes:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "em.mrc"
             with mrcfile.new(path) as file:
                 file.set_data(array.astype(array.dtype.newbyteorder(order)))
                 file.voxel_size = 80.0
+                file.header.label = b""  # it has the time
                 for name, value in fields.items():
                     file.header[name] = value
             return path.read_bytes()

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from types import SimpleNamespace
 
 import monai.bundle
 import mrcfile
@@ -10,12 +9,11 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from monai.bundle import ConfigParser
 from PIL import Image
 
 from bundle.data.image_files import read_header, read_image
 from tests.image_writers import write_fiji, write_mrc, write_ome, write_png, write_tiled_bigtiff
-from tests.integration.commands import call, command, flags, refusal
+from tests.integration.commands import NETWORK, call, command, refusal
 from tests.integration.test_pixel_size import segment
 
 NM = 20.0
@@ -173,14 +171,13 @@ def test_as_a_person_types_it(tmp_path):
     """A Fiji TIFF and the overlay of weights, in a process of its own."""
     (tmp_path / "in").mkdir()
     WRITERS["fiji.tif"][1](tmp_path / "in" / "a.tif", 8.0)
-    parser = ConfigParser()
-    parser.read_config("configs/inference.json")
-    given = SimpleNamespace(dataset_dir=tmp_path / "in", output_dir=tmp_path / "out", checkpoint=tmp_path / "model.pt")
-    segment(tmp_path, dataset_dir=str(given.dataset_dir))  # writes weights of random numbers
-    (tmp_path / "overlay.json").write_text(json.dumps({"pixel_size": NM, "crop_size": [32, 32]}))
-    files = ["configs/inference.json", str(tmp_path / "overlay.json")]
-    done = call(command("run", *flags(files, **vars(given), device="cpu")))
+    segment(tmp_path, dataset_dir=str(tmp_path / "in"))  # writes weights of random numbers
+    (tmp_path / "model-overlay.json").write_text(json.dumps({**NETWORK, "pixel_size": NM, "crop_size": [32, 32]}))
+    files = str(["configs/inference.json", str(tmp_path / "model-overlay.json")])
+    given = {"dataset_dir": tmp_path / "in", "output_dir": tmp_path / "typed", "checkpoint": tmp_path / "model.pt"}
+    options = [part for name, value in given.items() for part in (f"--{name}", str(value))]
+    done = call(command("run", "--config_file", files, *options))
     assert done.returncode == 0, done.stderr[-3000:]
-    with Image.open(tmp_path / "out" / "a_mask.tif") as mask:
+    with Image.open(tmp_path / "typed" / "a_mask.tif") as mask:
         assert mask.size == (240, 160)
-    assert read_header(tmp_path / "out" / "a_instances.tif").pixel_size == 8.0
+    assert read_header(tmp_path / "typed" / "a_instances.tif").pixel_size == 8.0
