@@ -58,9 +58,9 @@ browser-test: $(INSTALLED)
 # MONAI Label in an environment of its own, for it holds numpy below 2
 label: $(LABEL_INSTALLED)
 
-# make label-serve STUDIES=data/studies [CHECKPOINT=models/adapted.pt] [CONFIG=configs/presets/cpu.json] [PORT=8000]
+# make label-serve STUDIES=data/studies [CHECKPOINT=models/adapted.pt] [CONFIG=configs/presets/cpu.json] [PIXEL_SIZE=NM] [PORT=8000]
 label-serve: $(LABEL_INSTALLED)
-	$(LABEL_VENV)/bin/python -m scripts.label_server --studies $(STUDIES) --checkpoint $(CHECKPOINT) --port $(PORT) $(if $(CONFIG),--config $(CONFIG))
+	$(LABEL_VENV)/bin/python -m scripts.label_server --studies $(STUDIES) --checkpoint $(CHECKPOINT) --port $(PORT) $(if $(CONFIG),--config $(CONFIG)) $(if $(PIXEL_SIZE),--image-pixel-size $(PIXEL_SIZE))
 
 label-test: $(LABEL_INSTALLED)
 	$(LABEL_VENV)/bin/python -m pytest tests/label

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from bundle.data.image_files import stem
+from bundle.data.image_files import stem, suffix_of
 from bundle.errors import DataError
 
 RESULTS = ("mask", "density", "instances")
@@ -21,7 +21,7 @@ def result_path(image: str | Path, result: str, output_dir: str | Path) -> Path:
     Returns:
         The path. For an MHD image it ends in ``.mha``, the same format in one file rather than two.
     """
-    suffix = Path(image).name[len(stem(image)) :].lower()
+    suffix = suffix_of(image)
     return Path(output_dir) / f"{stem(image)}_{result}{'.mha' if suffix == '.mhd' else suffix}"
 
 

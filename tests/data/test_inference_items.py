@@ -91,11 +91,8 @@ def test_missing_and_unreadable(folder, tmp_path):
     _refused(folder, "a2.png", "cannot be read")
 
 
-def test_stacks_and_colours(tmp_path):
+def test_stacks(tmp_path):
     _refused(_itk(tmp_path / "s.tif", np.zeros((3, 4, 5), np.uint8)), "s.tif", "stack of 3 sections", "prepare_data")
-    rgb = itk.image_from_array(np.zeros((4, 5, 3), np.uint8), is_vector=True)
-    itk.imwrite(rgb, str(tmp_path / "c.png"))
-    _refused(tmp_path / "c.png", "c.png", "3 channels", "plain gray")
 
 
 @pytest.mark.parametrize("point", [[12, 6], [6, 11], [-1, 0]])
