@@ -15,7 +15,7 @@ from bundle.data.pixel_size import image_pixel_size as resolve_pixel_size
 from bundle.data.pixel_size import unknown_pixel_size
 from bundle.data.points import Clicks, check_inside, read_points
 from bundle.data.resampling import resampled_size
-from bundle.data.result_files import RESULTS, check_results, result_path
+from bundle.data.result_files import RESULTS, TABLE, check_results, result_path
 from bundle.errors import DataError
 from bundle.keys import IMAGE, PIXEL_SIZE, POINT_LABELS, POINTS
 
@@ -43,7 +43,8 @@ def inference_items(
             domain folder. None for no clicks.
         foreground: (x, y) in pixels of further foreground clicks, for a single image.
         background: the same for background clicks.
-        resume: leave out the images whose results all exist, whatever settings made them.
+        resume: leave out the images whose results all exist, whatever settings made them. None are left out where
+            there is no table of them.
         image_pixel_size: nanometres per pixel of the images, as a person says, where neither their files tell (see
             :func:`bundle.data.image_files.read_header`) nor their domain; None where nothing is said.
         pixel_size: nanometres per pixel that the network works at; None for unknown, then those of the images may be.
@@ -144,6 +145,8 @@ def _checked(
 
 
 def _unfinished(items: list[dict[str, Any]], output_dir: str | Path) -> list[dict[str, Any]]:
+    if not (Path(output_dir) / TABLE).is_file():  # results of an older version, which are not in the table
+        return items
     left = [item for item in items if not all(result_path(item[IMAGE], r, output_dir).is_file() for r in RESULTS)]
     logger.info("%d of %d images have results in %s and are left out", len(items) - len(left), len(items), output_dir)
     return left

@@ -7,7 +7,10 @@ from bundle.data.image_files import stem, suffix_of
 from bundle.errors import DataError
 
 RESULTS = ("mask", "density", "instances")
-"""The files that are written for each image."""
+"""The files that are written for each image, in its format."""
+
+TABLE = "mitochondria.csv"
+"""The table of the instances of all images."""
 
 
 def result_path(image: str | Path, result: str, output_dir: str | Path) -> Path:
@@ -23,6 +26,11 @@ def result_path(image: str | Path, result: str, output_dir: str | Path) -> Path:
     """
     suffix = suffix_of(image)
     return Path(output_dir) / f"{stem(image)}_{result}{'.mha' if suffix == '.mhd' else suffix}"
+
+
+def picture_path(image: str | Path, output_dir: str | Path) -> Path:
+    """Name the picture of an image's instances: ``<output_dir>/<stem of the image>_overlay.png``."""
+    return Path(output_dir) / f"{stem(image)}_overlay.png"
 
 
 def check_results(images: Sequence[str], output_dir: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from bundle.data import domain_folder, points
 from bundle.data.image_files import write_png
 from bundle.data.inference_items import inference_items
-from bundle.data.result_files import RESULTS
+from bundle.data.result_files import RESULTS, TABLE
 from bundle.errors import DataError
 from bundle.keys import IMAGE, LABEL, POINT_LABELS, POINTS
 
@@ -130,6 +130,8 @@ def test_resume_leaves_out_what_is_whole(folder, tmp_path):
         _png(tmp_path / f"out/a2_{result}.png")
     _png(tmp_path / "out/a10_mask.png")
     assert len(inference_items(folder, tmp_path / "out")) == 2
+    assert len(inference_items(folder, tmp_path / "out", resume=True)) == 2  # none of them is in a table
+    (tmp_path / "out" / TABLE).touch()
     (left,) = inference_items(folder, tmp_path / "out", resume=True)
     assert left[IMAGE].endswith("a10.png")
     for result in RESULTS:
