@@ -11,6 +11,15 @@ LABEL_INSTALLED := $(LABEL_VENV)/.installed
 BIOIMAGEIO_VENV := .venv-bioimageio
 BIOIMAGEIO_INSTALLED := $(BIOIMAGEIO_VENV)/.installed
 
+# make infer IMAGE=scans/new.tif [PIXEL_SIZE=8] [POINTS=clicks.csv] [OUTPUT=masks] [CHECKPOINT=models/model.pt] [RESUME=1]
+INFER = "$(or $(IMAGE),$(error name an image or a folder: make infer IMAGE=scans/new.tif PIXEL_SIZE=8))" \
+  $(if $(PIXEL_SIZE),--pixel-size $(PIXEL_SIZE)) $(if $(POINTS),--points "$(POINTS)") $(if $(OUTPUT),--output "$(OUTPUT)") \
+  $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)") $(if $(RESUME),--resume)
+
+# make demo [RUN=runs/demo] [CHECKPOINT=models/model_synthetic.pt] [SEED=0]
+DEMO = $(if $(DATA)$(SOURCE)$(TARGET),$(error domains of your own are compared by: make comparison DATA=DIR SOURCE=NAME TARGET=NAME)) \
+  $(if $(RUN),--run "$(RUN)") $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)") $(if $(SEED),--seed $(SEED))
+
 # make comparison DATA=DIR SOURCE=vnc TARGET=lucchi-pp [SOURCE_PIXEL_SIZE=4.6] [TARGET_PIXEL_SIZE=5] [PIXEL_SIZE=20] [SEED=0] [RUN=runs/comparison] [DOMAINS=DIR] [STUDY=1]
 COMPARISON = $(if $(RUN),--run $(RUN)) $(if $(SEED),--seed $(SEED)) $(if $(PIXEL_SIZE),--pixel-size $(PIXEL_SIZE)) \
   $(if $(DATA),--data $(DATA)) $(if $(SOURCE),--source $(SOURCE)) $(if $(TARGET),--target $(TARGET)) \
@@ -18,10 +27,16 @@ COMPARISON = $(if $(RUN),--run $(RUN)) $(if $(SEED),--seed $(SEED)) $(if $(PIXEL
   $(if $(TARGET_PIXEL_SIZE),--target-pixel-size $(TARGET_PIXEL_SIZE)) $(if $(DOMAINS),--domains $(DOMAINS)) $(if $(STUDY),--study)
 
 # make annotate DATA=data/target [CHECKPOINT=models/adapted.pt] [CONFIG=configs/presets/cpu.json] [PORT=8000]
-CHECKPOINT ?= models/adapted.pt
+annotate label-serve: CHECKPOINT ?= models/adapted.pt
 PORT ?= 8000
 
-.PHONY: comparison test lint bench fuzz annotate browser-test label label-serve label-test bioimageio bioimageio-test
+.PHONY: demo infer comparison test lint bench fuzz annotate browser-test label label-serve label-test bioimageio bioimageio-test
+
+demo: $(INSTALLED)
+	$(BIN)/python -m scripts.demo $(DEMO)
+
+infer: $(INSTALLED)
+	$(BIN)/python -m scripts.infer $(INFER)
 
 comparison: $(INSTALLED)
 	$(BIN)/python -m scripts.compare $(COMPARISON)
