@@ -127,10 +127,10 @@ def test_weights_become_torchscript(monkeypatch, tmp_path):
         assert torch.jit.load(tmp_path / "model.ts")(torch.zeros(1, 3, 256, 256)).shape == (1, 2, 256, 256)
 
 
-def workflow(kind, names, **settings):
-    """A workflow as the zoo's unit tests make it, with all but what is fast."""
+def workflow(kind, *files, **settings):
+    """A workflow as the zoo's unit tests make it."""
     return ConfigWorkflow(
-        [str(ROOT / "configs" / name) for name in names],
+        [str(ROOT / file) for file in files],
         workflow_type=kind,
         logging_file=False,
         meta_file=str(META),
@@ -149,7 +149,8 @@ def test_train_evaluate_and_infer(domain_pair, monkeypatch, tmp_path):
     adapted = tmp_path / "models" / "adapted.pt"
     train = workflow(
         "train",
-        ["train.json"],
+        "configs/train.json",
+        "models/model.json",
         **domains,
         points="points_15.json",
         init_checkpoint=str(MODEL),
@@ -168,7 +169,9 @@ def test_train_evaluate_and_infer(domain_pair, monkeypatch, tmp_path):
 
     evaluate = workflow(
         "train",
-        ["train.json", "evaluate.json"],
+        "configs/train.json",
+        adapted.with_suffix(".json"),
+        "configs/evaluate.json",
         **domains,
         checkpoint=str(adapted),
         output_dir=str(tmp_path / "eval"),
@@ -179,7 +182,11 @@ def test_train_evaluate_and_infer(domain_pair, monkeypatch, tmp_path):
     assert (tmp_path / "eval" / "metrics.csv").is_file()
 
     infer = workflow(
-        "infer", ["inference.json"], dataset_dir=str(domain_pair.target), output_dir=str(tmp_path / "masks")
+        "infer",
+        "configs/inference.json",
+        "models/model.json",
+        dataset_dir=str(domain_pair.target),
+        output_dir=str(tmp_path / "masks"),
     )
     infer.initialize()
     assert infer.check_properties() == []
