@@ -29,9 +29,11 @@ PORT ?= 8000
 demo: $(INSTALLED)
 	$(BIN)/python -m scripts.demo $(DEMO)
 
-# make test FAST=1 leaves out the slow tests; COVERAGE=1 says what is not run, and fails below the floor in pyproject.toml
+# make test FAST=1 leaves out the slow tests; COVERAGE=1 says what is not run, and fails below the floor in pyproject.toml.
+# A worker takes whole files, since tests of one file share trained networks.
+WORKERS ?= 2
 test: $(INSTALLED)
-	$(BIN)/python -m pytest $(if $(FAST),-m "not slow") $(if $(COVERAGE),--cov)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(if $(FAST),-m "not slow") $(if $(COVERAGE),--cov)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
