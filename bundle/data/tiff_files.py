@@ -50,9 +50,12 @@ def tiff_spacing(path: PathLike) -> tuple[float, float]:
     with tifffile.TiffFile(path) as file:
         page = next(_pages(file))
         description = page.description
+        imagej = _imagej(description)
+        if len(file.pages) == 1 and str(imagej.get("images", 1)) != "1":
+            raise ValueError(f"its {imagej['images']} sections have one page, as ImageJ writes above 4 GB; save fewer")
         per_pixel = _ome_spacing(description)
         if per_pixel is None:
-            unit = _imagej(description).get("unit")
+            unit = imagej.get("unit")
             nm = None if unit is None else NM_PER_UNIT.get(_plain(unit), 0.0)
             if nm is None:
                 nm = _RESOLUTION_NM.get(_number(page, "ResolutionUnit", 2), 0.0)

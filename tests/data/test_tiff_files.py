@@ -135,6 +135,21 @@ def test_pages_are_sections(tmp_path):
     np.testing.assert_array_equal(read_image(path).T, stack)
 
 
+def test_sections_without_pages_are_not_lost_in_silence(tmp_path):
+    """ImageJ writes stacks above 4 GB behind a single page."""
+    path = written(tmp_path / "a.tif", DEEP, description="ImageJ=1.54f\nimages=300\nslices=300\n")
+    with pytest.raises(DataError, match=r"a\.tif: .*its 300 sections have one page"):
+        read_header(path)
+
+
+def test_a_hyperstack_of_imagej_has_its_sections(tmp_path):
+    stack = np.stack([DEEP, DEEP // 2, DEEP // 3])
+    options = {"imagej": True, "resolution": (125, 125), "metadata": {"unit": "um", "axes": "ZYX"}}
+    tifffile.imwrite(tmp_path / "a.tif", stack, **options)
+    assert (read_header(tmp_path / "a.tif").sections, read_header(tmp_path / "a.tif").pixel_size) == (3, 8.0)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif").T, stack)
+
+
 def test_an_ome_file_reads_no_other_file(tmp_path):
     """OME's metadata may say that planes lie in other files."""
     write_ome(tmp_path / "secret.tif", DEEP, 8.0)
