@@ -159,11 +159,14 @@ def _by_pillow(page: Any, path: Path) -> NDArray[Any]:
     """One page (Y,X) or (Y,X,C) as libtiff decodes it."""
     if page.samplesperpixel > 1 and page.bitspersample != 8:
         raise ValueError("it has LZW or PackBits and colours of 16 bits; save it as gray, or with Deflate")
+    if page.parent.byteorder == ">" and page.bitspersample > 16:  # whose bytes Pillow turns once too often
+        raise ValueError("it has LZW or PackBits and big-endian samples of 32 bits; save it with Deflate or none")
     if _number(page, "Orientation", 1) > 1 or (page.photometric == 0 and page.bitspersample > 8):
         raise ValueError("it is turned, mirrored or inverted; save it plainly, or with Deflate")
     with _any_size(), TiffImagePlugin.TiffImageFile(path) as image:
         image.seek(page.index)
         array = np.asarray(image)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     return array.view(page.dtype) if array.dtype.itemsize == page.dtype.itemsize else array.astype(page.dtype)
 
 

@@ -85,12 +85,22 @@ def test_what_pillow_compresses(tmp_path, kind, compression):
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0].T, rows)
 
 
-@pytest.mark.parametrize("rows", [ROWS, DEEP], ids=["8", "16"])
-def test_tiles_of_lzw(tmp_path, rows):
-    path = lzw_tiles(tmp_path / "a.tif", rows)
+@pytest.mark.parametrize(
+    ("rows", "byteorder"),
+    [(ROWS, "<"), (DEEP + 1, "<"), (DEEP.astype(np.float32) / 7, "<"), (ROWS, ">"), (DEEP + 1, ">")],
+    ids=["8", "16", "float", "8 big", "16 big"],
+)
+def test_tiles_of_lzw(tmp_path, rows, byteorder):
+    path = lzw_tiles(tmp_path / "a.tif", rows, byteorder)
     with tifffile.TiffFile(path) as file:
         assert file.pages[0].is_tiled and file.pages[0].compression == 5
     np.testing.assert_array_equal(read_image(path)[..., 0].T, rows)
+
+
+def test_what_pillow_reads_wrongly_is_refused(tmp_path):
+    path = lzw_tiles(tmp_path / "a.tif", DEEP.astype(np.float32) / 7, ">")
+    with pytest.raises(DataError, match=r"a\.tif: .*big-endian samples of 32 bits"):
+        read_image(path)
 
 
 def test_pillow_has_no_limit_of_its_own(tmp_path, monkeypatch):
