@@ -11,17 +11,16 @@ LABEL_INSTALLED := $(LABEL_VENV)/.installed
 BIOIMAGEIO_VENV := .venv-bioimageio
 BIOIMAGEIO_INSTALLED := $(BIOIMAGEIO_VENV)/.installed
 
-# make demo DATA=DIR SOURCE=vnc TARGET=lucchi-pp [SOURCE_PIXEL_SIZE=4.6] [TARGET_PIXEL_SIZE=5] [PIXEL_SIZE=20] [SEED=0] [RUN=runs/demo] [DOMAINS=DIR] [STUDY=1]
+# make demo DATA=DIR SOURCE=vnc TARGET=lucchi-pp [SOURCE_PIXEL_SIZE=4.6] [TARGET_PIXEL_SIZE=5] [PIXEL_SIZE=20] [SEED=0] [RUN=runs/demo] [DOMAINS=DIR] [WEIGHTS=FILE] [STUDY=1]
 SEED ?= 0
 RUN ?= runs/demo
 PIXEL_SIZE ?= 20
 DEMO = --run $(RUN) --seed $(SEED) --pixel-size $(PIXEL_SIZE) \
   $(if $(DATA),--data $(DATA)) $(if $(SOURCE),--source $(SOURCE)) $(if $(TARGET),--target $(TARGET)) \
   $(if $(SOURCE_PIXEL_SIZE),--source-pixel-size $(SOURCE_PIXEL_SIZE)) \
-  $(if $(TARGET_PIXEL_SIZE),--target-pixel-size $(TARGET_PIXEL_SIZE)) $(if $(DOMAINS),--domains $(DOMAINS)) $(if $(STUDY),--study)
+  $(if $(TARGET_PIXEL_SIZE),--target-pixel-size $(TARGET_PIXEL_SIZE)) $(if $(DOMAINS),--domains $(DOMAINS)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(STUDY),--study)
 
 # make annotate DATA=data/target [CHECKPOINT=models/adapted.pt] [CONFIG=configs/presets/cpu.json] [PORT=8000]
-CHECKPOINT ?= models/adapted.pt
 PORT ?= 8000
 
 .PHONY: demo test lint bench fuzz annotate browser-test label label-serve label-test bioimageio bioimageio-test
@@ -51,7 +50,7 @@ fuzz: $(INSTALLED)
 	$(BIN)/python -m scripts.fuzz --seconds $(SECONDS)
 
 annotate: $(INSTALLED)
-	$(BIN)/python -m scripts.annotate --data $(DATA) --checkpoint $(CHECKPOINT) --port $(PORT) $(if $(CONFIG),--config $(CONFIG))
+	$(BIN)/python -m scripts.annotate --data $(DATA) $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT)) --port $(PORT) $(if $(CONFIG),--config $(CONFIG))
 
 # the annotation page in a real browser: Chromium, such as Debian's package; screenshots go to runs/browser
 browser-test: $(INSTALLED)
@@ -63,7 +62,7 @@ label: $(LABEL_INSTALLED)
 
 # make label-serve STUDIES=data/studies [CHECKPOINT=models/adapted.pt] [CONFIG=configs/presets/cpu.json] [PORT=8000]
 label-serve: $(LABEL_INSTALLED)
-	$(LABEL_VENV)/bin/python -m scripts.label_server --studies $(STUDIES) --checkpoint $(CHECKPOINT) --port $(PORT) $(if $(CONFIG),--config $(CONFIG))
+	$(LABEL_VENV)/bin/python -m scripts.label_server --studies $(STUDIES) $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT)) --port $(PORT) $(if $(CONFIG),--config $(CONFIG))
 
 label-test: $(LABEL_INSTALLED)
 	$(LABEL_VENV)/bin/python -m pytest tests/label

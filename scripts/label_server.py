@@ -46,7 +46,8 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="python -m scripts.label_server", description=(__doc__ or "").split("\n")[0])
     add = options.add_argument
     add("--studies", type=Path, required=True, help="folder of images")
-    add("--checkpoint", type=Path, default=ROOT / "models" / "adapted.pt", help="default: models/adapted.pt")
+    first = "models/adapted.pt, or models/model_synthetic.pt where that is not there"
+    add("--checkpoint", type=Path, help=f"weights to start with (default: {first})")
     add("--config", type=Path, nargs="*", default=[], help="further overlays; the one beside the checkpoint is added")
     add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)")
     add("--port", type=int, default=8000, help="0 for any that is free (default: 8000)")
@@ -88,7 +89,9 @@ def configure(options: argparse.Namespace, port: int) -> None:
         raise SettingError(f"--config is {' '.join(overlays)}, expected paths without a comma")
     settings.MONAI_LABEL_SESSIONS = False
     settings.MONAI_LABEL_TASKS_BATCH_INFER = False
-    conf = [("checkpoint", str(options.checkpoint.absolute())), ("config", ",".join(overlays))]
+    conf = [("config", ",".join(overlays))]
+    if options.checkpoint is not None:
+        conf.append(("checkpoint", str(options.checkpoint.absolute())))
     app, studies = str(ROOT / "scripts" / "label_app"), str(options.studies.resolve())
     Main().start_server_init_settings(argparse.Namespace(app=app, studies=studies, conf=conf, port=port, dryrun=False))
 

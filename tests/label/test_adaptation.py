@@ -14,7 +14,8 @@ pytest.importorskip("monailabel", reason="MONAI Label has an environment of its 
 import torch
 
 from bundle.data.points import Clicks
-from bundle.errors import SettingError
+from bundle.errors import DataError, SettingError
+from bundle.handlers import shipped_weights
 from tests.conftest import write_domain
 from tests.integration.commands import ROOT
 from tests.label.served import MODEL, write_studies
@@ -28,9 +29,11 @@ def app(monkeypatch):
     for name in [name for name in sys.modules if name == "lib" or name.startswith("lib.")]:
         monkeypatch.delitem(sys.modules, name)
     import lib.adaptation
+    import lib.app
     import lib.devices
 
-    return SimpleNamespace(adaptation=lib.adaptation, devices=lib.devices)
+    found = {"start_of": lib.app.start_of, "first": shipped_weights}
+    return SimpleNamespace(adaptation=lib.adaptation, devices=lib.devices, **found)
 
 
 @pytest.fixture
@@ -83,6 +86,22 @@ def test_a_server_that_knows_no_pixel_size_ends_with_one_line(bundle_files, tmp_
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(f"error: {tmp_path}/none: tells no pixel size; give pixel_size")
+
+
+def test_a_server_starts_with_what_is_named_or_with_the_first_weights(app, tmp_path, monkeypatch):
+    monkeypatch.setattr(app.first, "MODELS", tmp_path)
+    overlay = tmp_path / "overlay.json"
+    overlay.write_text(json.dumps({"checkpoint": "$@bundle_root + '/models/mine.pt'"}))
+    inference = str(ROOT / "configs" / "inference.json")
+    with pytest.raises(DataError, match=r"model_synthetic\.pt: no such checkpoint"):
+        app.start_of({}, [inference])
+    (tmp_path / "model_synthetic.pt").touch()
+    assert app.start_of({}, [inference]) == tmp_path / "model_synthetic.pt"
+    with pytest.raises(DataError, match=r"models/mine\.pt: no such checkpoint"):
+        app.start_of({}, [inference, str(overlay)])
+    (tmp_path / "adapted.pt").touch()
+    assert app.start_of({}, [inference]) == tmp_path / "adapted.pt"
+    assert app.start_of({"checkpoint": str(overlay)}, [inference]) == overlay
 
 
 def test_the_bundle_may_lie_in_an_odd_folder(app, bundle_files, tmp_path):
