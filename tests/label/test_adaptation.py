@@ -73,6 +73,25 @@ def test_the_pixel_size_is_that_of_the_source(app, bundle_files, tmp_path):
     assert task({"device": "cpu", "max_epochs": 1}, store)["clicked"] == 1
 
 
+def test_synthetic_tissue_is_the_source_when_none_is_named(app, bundle_files, tmp_path):
+    """At the pixel size of the weights, for the studies have no datalist."""
+    own = {"synthetic_images": 2, "synthetic_shape": [40, 48], "synthetic_dir": str(tmp_path / "synthetic")}
+    named = json.loads(bundle_files[1].read_text())
+    del named["source_dir"]
+    (tmp_path / "overlay.json").write_text(json.dumps({**named, **own}))
+    start = bundle_files[0]
+    files = [str(ROOT / "configs" / "train.json"), str(tmp_path / "overlay.json"), str(start.with_suffix(".json"))]
+    studies = write_studies(tmp_path / "studies")
+    images = {path.name: str(path) for path in studies.iterdir()}
+    given = {images["png_0.png"]: Clicks([[40, 20]], [1])}
+    task = app.adaptation.AdaptationTask(ROOT, files, [start], tmp_path / "out" / "a.pt", lambda: given)
+    store = SimpleNamespace(list_images=lambda: list(images), get_image_uri=images.get, datalist=lambda: [])
+    assert task({"device": "cpu", "max_epochs": 1}, store)["clicked"] == 1
+    written = json.loads((tmp_path / "out" / "a.json").read_text())
+    assert written["pixel_size"] == 20.0 and written["_provenance_"]["data_sets"]["source"]["name"] == "synthetic"
+    assert len(list((tmp_path / "synthetic").rglob("*.png"))) == 4
+
+
 def test_a_server_that_knows_no_pixel_size_ends_with_one_line(bundle_files, tmp_path):
     overlay, studies = tmp_path / "overlay.json", tmp_path / "studies"
     overlay.write_text(json.dumps({**json.loads(bundle_files[1].read_text()), "source_dir": str(tmp_path / "none")}))
