@@ -31,6 +31,7 @@ from bundle.annotate.vote_service import VoteService
 from bundle.atomic import make_folder
 from bundle.channels import em_of
 from bundle.config_text import config_text
+from bundle.data import domain_pixel_size
 from bundle.data.domain_folder import read_datalist
 from bundle.errors import DataError, SettingError
 from bundle.handlers.model_overlay import overlays_of
@@ -80,8 +81,9 @@ def open_click_service(options: argparse.Namespace, store: JudgementStore) -> Cl
     config = ConfigParser()
     config.read_config([str(ROOT / "configs" / "inference.json"), *map(str, overlays(options))])
     config["bundle_root"] = config_text(ROOT)
-    given = {"folders": [config_text(options.data.absolute())], "given": "@pixel_size", "required": False}
-    config["resolved_pixel_size"] = {"_target_": "bundle.data.domain_pixel_size", **given}
+    given = config.get_parsed_content("pixel_size")
+    config["pixel_size"] = domain_pixel_size([options.data.absolute()], given, required=False)
+    config["to_network_pixels"] = []  # a domain folder is at the network's pixel size
     network = config.get_parsed_content("network_def").to(config.get_parsed_content("device"))
     settings = config.get_parsed_content("model_settings")
     load_weights(network, options.checkpoint, settings)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bundle.data.image_files import SUFFIXES, ImageHeader, is_image, read_header, stem
+from bundle.data.image_files import SUFFIXES, ImageHeader, is_image, is_lossy, left_out, read_header, stem
 from bundle.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -92,10 +92,11 @@ def _image_files(folder: Path) -> list[Path]:
     files = [file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")]
     for file in files:
         if not is_image(file):
-            logger.warning("%s: left out, not one of the image formats %s", file, ", ".join(SUFFIXES))
+            logger.warning("%s: left out, %s", file, left_out(file))
     found = sorted(filter(is_image, files), key=lambda file: _natural(file.name))
     if not found:
-        raise DataError(f"{folder}: holds no images; expected files of {', '.join(SUFFIXES)}")
+        lossy = next((f"; {file.name} {left_out(file)}" for file in files if is_lossy(file)), "")
+        raise DataError(f"{folder}: holds no images; expected files of {', '.join(SUFFIXES)}{lossy}")
     return found
 
 

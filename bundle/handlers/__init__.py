@@ -1,6 +1,7 @@
 from .evaluation_pictures import EvaluationPictures
 from .evaluation_table import EvaluationTable
 from .feedback import Feedback
+from .instance_report import InstanceReport
 from .judgement_pictures import JudgementPictures
 from .mean_teacher import MeanTeacher
 from .model_settings import model_settings
@@ -20,6 +21,7 @@ __all__ = [
     "EvaluationPictures",
     "EvaluationTable",
     "Feedback",
+    "InstanceReport",
     "JudgementPictures",
     "LoadWeights",
     "MeanTeacher",

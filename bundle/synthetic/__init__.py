@@ -1,4 +1,4 @@
-"""Synthetic electron microscopy with mitochondria: tissue of random styles, and the two small domains of the demo."""
+"""Synthetic electron microscopy with mitochondria: tissue of random styles, and the two small comparison domains."""
 
 from bundle.synthetic.random_style import random_style
 from bundle.synthetic.render import render

@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 from monai.transforms import LoadImage
+from PIL import Image
 from skimage.io import imread, imsave
 from skimage.measure import label as components
 
@@ -179,9 +180,10 @@ def test_unusable_files_are_named_and_nothing_is_written(tmp_path):
     _refused(tmp_path, "cut.nii.gz", "cannot be read", train=[good, tmp_path / "cut.nii.gz"])
     (tmp_path / "text.mha").write_text("hello")
     _refused(tmp_path, "text.mha", "cannot be read", train=[good, tmp_path / "text.mha"])
-    # Tiled TIFF, of which ITK would return 8 of the 16 bits.
-    imsave(tmp_path / "tiled.tif", np.zeros((5, 64, 64), np.uint16), check_contrast=False, tile=(16, 16))
-    _refused(tmp_path, "tiled.tif", "tiled", train=[good, tmp_path / "tiled.tif"])
+    Image.fromarray(PLANE).save(tmp_path / "lossy.tif", compression="jpeg")
+    _refused(tmp_path, "lossy.tif", "loss", train=[good, tmp_path / "lossy.tif"])
+    Image.fromarray(PLANE).save(tmp_path / "lossy.jpg")
+    _refused(tmp_path, "lossy.jpg", "loss", train=[good, tmp_path / "lossy.jpg"])
     _write_itk(tmp_path / "nan.mha", np.full((10, 16), np.nan, np.float32))
     _refused(tmp_path, "nan.mha", "NaN", train=[good, tmp_path / "nan.mha"])
     _refused(tmp_path, "notes.txt", "formats", train=[tmp_path / "good.png", _text(tmp_path / "notes.txt")])

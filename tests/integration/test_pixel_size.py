@@ -80,7 +80,8 @@ def test_stage_2_asks_no_source(pair, in_root):
 
 
 def test_nothing_else_reads_what_a_person_says():
-    for files in sorted(commands()):
+    """In an inference ``pixel_size`` is what the network works at."""
+    for files in sorted(files for files in commands() if files[0] != "inference.json"):
         for name, value in ((name, json.loads((ROOT / "configs" / name).read_text())) for name in files):
             value.pop("resolved_pixel_size", None)
             assert re.findall(r"[@%]pixel_size\b", json.dumps(value)) == [], name
@@ -157,8 +158,14 @@ def segment(folder, **settings):
 
 
 def test_an_inference_that_is_contradicted_is_refused_before_work(pair, tmp_path, in_root):
-    line = refusal(lambda: segment(tmp_path, dataset_dir=str(pair(target=20.0)["target"]), pixel_size=8))
-    assert line.startswith(f"--pixel_size 8: {tmp_path}/target/datalist.json says 20 nm")
+    line = refusal(lambda: segment(tmp_path, dataset_dir=str(pair(target=20.0)["target"]), image_pixel_size=8))
+    assert line.startswith(f"--image_pixel_size 8: {tmp_path}/target/datalist.json says 20 nm")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_inference_that_must_resample_what_tells_no_pixel_size_is_refused_before_work(pair, tmp_path, in_root):
+    line = refusal(lambda: segment(tmp_path, dataset_dir=str(pair(target=None)["target"]), pixel_size=20))
+    assert "tells no pixel size" in line and "--image_pixel_size NM" in line and "PIXEL_SIZE=NM" in line
     assert not (tmp_path / "out").exists()
 
 

@@ -11,12 +11,14 @@ import pytest
 
 pytest.importorskip("monailabel", reason="MONAI Label has an environment of its own: make label-test")
 
+import numpy as np
 import torch
 
 from bundle.data.points import Clicks
 from bundle.errors import DataError, SettingError
 from bundle.handlers import shipped_weights
 from tests.conftest import write_domain
+from tests.image_writers import write_fiji
 from tests.integration.commands import ROOT
 from tests.label.served import MODEL, write_studies
 
@@ -151,3 +153,13 @@ def test_devices_are_those_that_exist(app, monkeypatch, count, expected):
     assert app.devices.chosen_device(None) == expected[0]
     with pytest.raises(SettingError, match=r"device is 'cuda:2', expected"):
         app.devices.chosen_device("cuda:2")
+
+
+def test_images_of_another_pixel_size_are_not_trained_on(app, bundle_files, tmp_path):
+    files = [str(ROOT / "configs" / "train.json"), str(bundle_files[1]), str(bundle_files[0].with_suffix(".json"))]
+    path = write_fiji(tmp_path / "a.tif", np.zeros((50, 70), np.uint8), 8.0)
+    store = SimpleNamespace(list_images=lambda: ["a"], get_image_uri=lambda _: str(path), datalist=lambda: [])
+    given = {str(path): Clicks([[40, 20]], [1])}
+    task = app.adaptation.AdaptationTask(ROOT, files, [bundle_files[0]], tmp_path / "out" / "a.pt", lambda: given)
+    with pytest.raises(DataError, match=r"a\.tif: has pixels of 8 nm, but .* those of the source, 20 nm"):
+        task({"device": "cpu", "max_epochs": 1}, store)
