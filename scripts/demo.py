@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from bundle.atomic import make_folder
 from bundle.data.preparation import Preparation, prepare_domain
 from bundle.errors import DataError
+from bundle.json_files import read_json, write_json
+from bundle.preferences.candidates.files import file_sha256
 from bundle.preferences.store.judgement_store import JudgementStore
 from bundle.preflight import exit_status
 from bundle.synthetic.generator import write_domain
@@ -29,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOMAIN = "synthetic-b"
 PIXEL_SIZE = 20.0
 BEFORE, AFTER = "before", "after"
+ABOUT = "demo.json"
 
 
 @dataclass
@@ -53,14 +57,27 @@ class Demo:
         """Make what is missing; returns the rows before and after.
 
         Raises:
-            DataError: there are no weights.
+            DataError: there are no weights, or the folder is of a demo with other weights, votes or seed.
         """
         if not self.checkpoint.is_file():
             raise DataError(f"{self.checkpoint}: no such weights; fetch them, or name others with --checkpoint")
+        self._check_folder()
         self.cells.run(self.tasks())
         cost = {BEFORE: {}, AFTER: read_cost(self._store)}
         means = {name: read_means(self.run / name / "metrics.csv") for name in (BEFORE, AFTER)}
         return [Row(name, self.run / name, means[name], cost[name]) for name in (BEFORE, AFTER)]
+
+    def _check_folder(self) -> None:
+        """What is kept in the folder must be of this demo."""
+        about, path = (
+            {"weights": file_sha256(self.checkpoint), "votes": self.votes, "seed": self.seed},
+            self.run / ABOUT,
+        )
+        if not path.is_file():
+            make_folder(self.run)
+            write_json(path, about)
+        elif read_json(path) != about:
+            raise DataError(f"{self.run}: is of other weights, votes or seed; remove it, or name another --run")
 
     def tasks(self) -> dict[str, Task]:
         """The steps, each with those that it waits for."""

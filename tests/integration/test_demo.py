@@ -71,6 +71,13 @@ def test_the_program_draws_and_sums_up(finished, monkeypatch, capsys):
     assert "votes" in page and "What was judged" in page and page.count("<td>after</td>") == 1
 
 
+def test_a_folder_of_another_demo_is_refused(finished, capsys):
+    shown, _, _ = finished
+    options = ["--run", str(shown.run), "--checkpoint", str(shown.checkpoint), "--votes", str(VOTES + 1)]
+    assert demo.main(options) == 2
+    assert f"error: {shown.run}: is of other weights, votes or seed" in capsys.readouterr().err
+
+
 def test_without_weights_one_line_says_so(tmp_path, capsys):
     missing = tmp_path / "model_synthetic.pt"
     assert demo.main(["--run", str(tmp_path / "run"), "--checkpoint", str(missing)]) == 2

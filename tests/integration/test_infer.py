@@ -97,10 +97,13 @@ def test_what_is_there_is_left_out_on_demand(weights, scans, tmp_path, capsys):
 
 def test_errors_are_one_line_that_says_what_to_do(weights, scans, tmp_path, monkeypatch, capsys):
     image, options = str(scans / "test_0.png"), ["--output", str(tmp_path / "out")]
+    (tmp_path / "clicks.csv").write_text("image,x,y\ntest_0.png,144,5\n")
+    clicked = (image, "--checkpoint", str(weights), "--pixel-size", "10", "--points", str(tmp_path / "clicks.csv"))
     cases = {
         (image, "--checkpoint", str(weights)): ("test_0.png: tells no pixel size", "PIXEL_SIZE=NM"),
         (str(tmp_path / "no.png"), "--checkpoint", str(weights)): ("no.png: no such file or folder", ""),
         (image, "--checkpoint", str(tmp_path / "no.pt"), "--pixel-size", "10"): ("no.pt: no such checkpoint", ""),
+        clicked: ("point (144, 5) lies outside", "144 wide"),
         (image, "--pixel-size", "10"): (f"{tmp_path}/models: has neither model.pt nor model_synthetic.pt", ""),
     }
     monkeypatch.setattr(infer, "MODELS", tmp_path / "models")
