@@ -47,13 +47,14 @@ def write_png(path: Path, rows: np.ndarray) -> Path:
     return path
 
 
-def lzw_tiles(path: Path, rows: np.ndarray) -> Path:
-    """A TIFF in LZW tiles of 32 pixels, each encoded by Pillow as a file of its own."""
+def lzw_tiles(path: Path, rows: np.ndarray, byteorder: str = "<") -> Path:
+    """A TIFF in LZW tiles of 32 pixels, each encoded by Pillow as a file of its own, little-endian."""
+    swapped = rows.byteswap() if byteorder == ">" else rows
     tiles = []
     for y in range(0, rows.shape[0], 32):
         for x in range(0, rows.shape[1], 32):
             tile = np.zeros((32, 32), rows.dtype)
-            part = rows[y : y + 32, x : x + 32]
+            part = swapped[y : y + 32, x : x + 32]
             tile[: part.shape[0], : part.shape[1]] = part
             small = path.with_name("tile.tif")
             Image.fromarray(tile).save(small, compression="tiff_lzw", tiffinfo={278: 32})
@@ -62,7 +63,9 @@ def lzw_tiles(path: Path, rows: np.ndarray) -> Path:
             tiles.append(small.read_bytes()[start : start + length])
             small.unlink()
     kind = {"shape": rows.shape, "dtype": rows.dtype, "tile": (32, 32), "compression": 8, "photometric": "minisblack"}
-    tifffile.imwrite(path, iter(tiles), **kind, metadata=None)  # it has no LZW, but writes what it is given
+    tifffile.imwrite(
+        path, iter(tiles), **kind, byteorder=byteorder, metadata=None
+    )  # it has no LZW, but writes what it is given
     with tifffile.TiffFile(path, mode="r+b") as file:
         file.pages[0].tags["Compression"].overwrite(5)
     return path

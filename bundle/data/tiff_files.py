@@ -50,9 +50,12 @@ def tiff_spacing(path: PathLike) -> tuple[float, float]:
     with tifffile.TiffFile(path) as file:
         page = next(_pages(file))
         description = page.description
+        imagej = _imagej(description)
+        if len(file.pages) == 1 and str(imagej.get("images", 1)) != "1":
+            raise ValueError(f"its {imagej['images']} sections have one page, as ImageJ writes above 4 GB; save fewer")
         per_pixel = _ome_spacing(description)
         if per_pixel is None:
-            unit = _imagej(description).get("unit")
+            unit = imagej.get("unit")
             nm = None if unit is None else NM_PER_UNIT.get(_plain(unit), 0.0)
             if nm is None:
                 nm = _RESOLUTION_NM.get(_number(page, "ResolutionUnit", 2), 0.0)
@@ -156,11 +159,14 @@ def _by_pillow(page: Any, path: Path) -> NDArray[Any]:
     """One page (Y,X) or (Y,X,C) as libtiff decodes it."""
     if page.samplesperpixel > 1 and page.bitspersample != 8:
         raise ValueError("it has LZW or PackBits and colours of 16 bits; save it as gray, or with Deflate")
+    if page.parent.byteorder == ">" and page.bitspersample > 16:  # whose bytes Pillow turns once too often
+        raise ValueError("it has LZW or PackBits and big-endian samples of 32 bits; save it with Deflate or none")
     if _number(page, "Orientation", 1) > 1 or (page.photometric == 0 and page.bitspersample > 8):
         raise ValueError("it is turned, mirrored or inverted; save it plainly, or with Deflate")
     with _any_size(), TiffImagePlugin.TiffImageFile(path) as image:
         image.seek(page.index)
         array = np.asarray(image)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     return array.view(page.dtype) if array.dtype.itemsize == page.dtype.itemsize else array.astype(page.dtype)
 
 

@@ -19,6 +19,7 @@ from bundle.data.simulated_clicks import click_instances, share_of
 from bundle.errors import MendableError
 from bundle.keys import COMPLETE, IMAGE, LABEL, POINTS
 from scripts.prepare_data import main
+from tests.image_writers import write_fiji, write_mrc, write_ome
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT / "../shared/data"
@@ -359,6 +360,22 @@ def test_pixel_size_of_the_file(tmp_path, spacing, expected):
         _refused(tmp_path, "s.mha", "--pixel-size", train=[tmp_path / "s.mha"], pixel_size=None)
     else:
         assert _prepare(tmp_path, train=[tmp_path / "s.mha"], pixel_size=None).pixel_size == expected
+
+
+def test_files_of_several_pixel_sizes_are_resampled_to_one(tmp_path):
+    """A square of 400 nm in the calibration of Fiji, of OME and of MRC."""
+    writers = (("a.tif", 5.0, write_fiji), ("b.tif", 8.0, write_ome), ("c.mrc", 40.0, write_mrc))
+    files = []
+    for name, nm, write in writers:
+        rows = np.zeros((round(800 / nm), round(1600 / nm)), np.int8 if name == "c.mrc" else np.uint8)
+        rows[: round(400 / nm), round(400 / nm) : round(800 / nm)] = 100
+        files.append(write(tmp_path / name, rows, nm))
+    prepared = _prepare(tmp_path, train=files, pixel_size=None, output_pixel_size=20.0)
+    assert prepared.sizes == {(80, 40)}
+    for name in ("a", "b", "c"):
+        rows, cols = np.nonzero(imread(tmp_path / f"out/images/train_{name}.png") > 50)
+        assert (rows.min(), rows.max(), cols.min(), cols.max()) == (0, 19, 20, 39)
+    _refused(tmp_path, "b.tif", "8 nm", "5", "--output-pixel-size", train=files, pixel_size=None, output=tmp_path / "o")
 
 
 def test_pixel_size_of_nifti_needs_its_unit(tmp_path):

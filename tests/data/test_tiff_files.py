@@ -85,12 +85,22 @@ def test_what_pillow_compresses(tmp_path, kind, compression):
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0].T, rows)
 
 
-@pytest.mark.parametrize("rows", [ROWS, DEEP], ids=["8", "16"])
-def test_tiles_of_lzw(tmp_path, rows):
-    path = lzw_tiles(tmp_path / "a.tif", rows)
+@pytest.mark.parametrize(
+    ("rows", "byteorder"),
+    [(ROWS, "<"), (DEEP + 1, "<"), (DEEP.astype(np.float32) / 7, "<"), (ROWS, ">"), (DEEP + 1, ">")],
+    ids=["8", "16", "float", "8 big", "16 big"],
+)
+def test_tiles_of_lzw(tmp_path, rows, byteorder):
+    path = lzw_tiles(tmp_path / "a.tif", rows, byteorder)
     with tifffile.TiffFile(path) as file:
         assert file.pages[0].is_tiled and file.pages[0].compression == 5
     np.testing.assert_array_equal(read_image(path)[..., 0].T, rows)
+
+
+def test_what_pillow_reads_wrongly_is_refused(tmp_path):
+    path = lzw_tiles(tmp_path / "a.tif", DEEP.astype(np.float32) / 7, ">")
+    with pytest.raises(DataError, match=r"a\.tif: .*big-endian samples of 32 bits"):
+        read_image(path)
 
 
 def test_pillow_has_no_limit_of_its_own(tmp_path, monkeypatch):
@@ -133,6 +143,21 @@ def test_pages_are_sections(tmp_path):
     path = written(tmp_path / "a.tif", stack, bigtiff=True, tile=(32, 32), compression="zlib")
     assert read_header(path).sections == 3
     np.testing.assert_array_equal(read_image(path).T, stack)
+
+
+def test_sections_without_pages_are_not_lost_in_silence(tmp_path):
+    """ImageJ writes stacks above 4 GB behind a single page."""
+    path = written(tmp_path / "a.tif", DEEP, description="ImageJ=1.54f\nimages=300\nslices=300\n")
+    with pytest.raises(DataError, match=r"a\.tif: .*its 300 sections have one page"):
+        read_header(path)
+
+
+def test_a_hyperstack_of_imagej_has_its_sections(tmp_path):
+    stack = np.stack([DEEP, DEEP // 2, DEEP // 3])
+    options = {"imagej": True, "resolution": (125, 125), "metadata": {"unit": "um", "axes": "ZYX"}}
+    tifffile.imwrite(tmp_path / "a.tif", stack, **options)
+    assert (read_header(tmp_path / "a.tif").sections, read_header(tmp_path / "a.tif").pixel_size) == (3, 8.0)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif").T, stack)
 
 
 def test_an_ome_file_reads_no_other_file(tmp_path):
