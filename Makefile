@@ -20,14 +20,13 @@ INFER = "$(or $(IMAGE),$(error name an image or a folder: make infer IMAGE=scans
 DEMO = $(if $(DATA)$(SOURCE)$(TARGET),$(error domains of your own are compared by: make comparison DATA=DIR SOURCE=NAME TARGET=NAME)) \
   $(if $(RUN),--run "$(RUN)") $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)") $(if $(SEED),--seed $(SEED))
 
-# make comparison DATA=DIR SOURCE=vnc TARGET=lucchi-pp [SOURCE_PIXEL_SIZE=4.6] [TARGET_PIXEL_SIZE=5] [PIXEL_SIZE=20] [SEED=0] [RUN=runs/comparison] [DOMAINS=DIR] [STUDY=1]
+# make comparison DATA=DIR SOURCE=vnc TARGET=lucchi-pp [SOURCE_PIXEL_SIZE=4.6] [TARGET_PIXEL_SIZE=5] [PIXEL_SIZE=20] [SEED=0] [RUN=runs/comparison] [DOMAINS=DIR] [WEIGHTS=FILE] [STUDY=1]
 COMPARISON = $(if $(RUN),--run $(RUN)) $(if $(SEED),--seed $(SEED)) $(if $(PIXEL_SIZE),--pixel-size $(PIXEL_SIZE)) \
   $(if $(DATA),--data $(DATA)) $(if $(SOURCE),--source $(SOURCE)) $(if $(TARGET),--target $(TARGET)) \
   $(if $(SOURCE_PIXEL_SIZE),--source-pixel-size $(SOURCE_PIXEL_SIZE)) \
-  $(if $(TARGET_PIXEL_SIZE),--target-pixel-size $(TARGET_PIXEL_SIZE)) $(if $(DOMAINS),--domains $(DOMAINS)) $(if $(STUDY),--study)
+  $(if $(TARGET_PIXEL_SIZE),--target-pixel-size $(TARGET_PIXEL_SIZE)) $(if $(DOMAINS),--domains $(DOMAINS)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(STUDY),--study)
 
 # make annotate DATA=data/target [CHECKPOINT=models/adapted.pt] [CONFIG=configs/presets/cpu.json] [PORT=8000]
-annotate label-serve: CHECKPOINT ?= models/adapted.pt
 PORT ?= 8000
 
 .PHONY: demo infer comparison test lint bench fuzz annotate browser-test label label-serve label-test bioimageio bioimageio-test
@@ -63,7 +62,7 @@ fuzz: $(INSTALLED)
 	$(BIN)/python -m scripts.fuzz --seconds $(SECONDS)
 
 annotate: $(INSTALLED)
-	$(BIN)/python -m scripts.annotate --data $(DATA) --checkpoint $(CHECKPOINT) --port $(PORT) $(if $(CONFIG),--config $(CONFIG))
+	$(BIN)/python -m scripts.annotate --data $(DATA) $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT)) --port $(PORT) $(if $(CONFIG),--config $(CONFIG))
 
 # the annotation page in a real browser: Chromium, such as Debian's package; screenshots go to runs/browser
 browser-test: $(INSTALLED)
@@ -75,7 +74,7 @@ label: $(LABEL_INSTALLED)
 
 # make label-serve STUDIES=data/studies [CHECKPOINT=models/adapted.pt] [CONFIG=configs/presets/cpu.json] [PIXEL_SIZE=NM] [PORT=8000]
 label-serve: $(LABEL_INSTALLED)
-	$(LABEL_VENV)/bin/python -m scripts.label_server --studies $(STUDIES) --checkpoint $(CHECKPOINT) --port $(PORT) $(if $(CONFIG),--config $(CONFIG)) $(if $(PIXEL_SIZE),--image-pixel-size $(PIXEL_SIZE))
+	$(LABEL_VENV)/bin/python -m scripts.label_server --studies $(STUDIES) $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT)) --port $(PORT) $(if $(CONFIG),--config $(CONFIG)) $(if $(PIXEL_SIZE),--image-pixel-size $(PIXEL_SIZE))
 
 label-test: $(LABEL_INSTALLED)
 	$(LABEL_VENV)/bin/python -m pytest tests/label

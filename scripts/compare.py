@@ -18,6 +18,7 @@ import pandas as pd
 
 from bundle.atomic import make_folder
 from bundle.data import domain_pixel_size
+from bundle.data.domain_folder import SYNTHETIC
 from bundle.data.preparation import Preparation, prepare_domain
 from bundle.errors import MendableError
 from bundle.json_files import read_json, write_json
@@ -41,7 +42,7 @@ class Comparison:
     Attributes:
         run: output folder.
         domains: folder of prepared domains and of networks trained on one domain alone; pairs may share it.
-        source: name of the source domain.
+        source: name of the source domain, or ``synthetic``.
         target: name of the target domain.
         data: folder that holds both, each with ``train/`` and ``test/``; None for synthetic domains.
         pixel_sizes: nanometres of the files of a domain, where they do not tell.
@@ -49,6 +50,7 @@ class Comparison:
         seed: of everything.
         cells: runs the commands.
         preferences: the rows that learn from preferences.
+        weights: the network of ``source_only``; None to train it on the source.
     """
 
     run: Path
@@ -61,6 +63,7 @@ class Comparison:
     seed: int
     cells: Cells
     preferences: dict[str, PreferenceRow] = field(default_factory=lambda: PREFERENCES)
+    weights: Path | None = None
 
     def execute(self) -> list[Row]:
         """Make every cell that is missing; returns the rows of the table, in its order."""
@@ -108,12 +111,14 @@ class Comparison:
         return self._trained(trained[row]) if row in trained else self.run / f"{row}.pt"
 
     def prepare(self, name: str) -> None:
-        """Write the domain folder of a domain, unless it is there.
+        """Write the domain folder of a domain, unless it is there, or rendered by whoever reads it.
 
         Raises:
             SettingError: it is there, but of another pixel size.
         """
-        folder = self._domain(name)
+        if name == SYNTHETIC:
+            return
+        folder = self.domains / name / f"seed{self.seed}"
         if (folder / "datalist.json").is_file():
             domain_pixel_size([folder], self.pixel_size, required=True)
             return
@@ -142,6 +147,7 @@ class Comparison:
             ("train.json", "source.json"),
             checkpoint=checkpoint,
             source_dir=self._domain(name),
+            pixel_size=self.pixel_size,
         )
 
     def adapt(self, row: str) -> None:
@@ -207,10 +213,12 @@ class Comparison:
             output_dir=self.run / row,
         )
 
-    def _domain(self, name: str) -> Path:
-        return self.domains / name / f"seed{self.seed}"
+    def _domain(self, name: str) -> Path | str:
+        return SYNTHETIC if name == SYNTHETIC else self.domains / name / f"seed{self.seed}"
 
     def _trained(self, name: str) -> Path:
+        if name == self.source and self.weights is not None:
+            return self.weights
         return self.domains / name / f"trained-seed{self.seed}.pt"
 
     def _candidates(self, start: str) -> Path:
@@ -265,12 +273,13 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="python -m scripts.compare", description=(__doc__ or "").split("\n")[0])
     add = options.add_argument
     add("--data", type=Path, help="folder of the domains, each with train/ and test/ (default: synthetic domains)")
-    add("--source", default=None, help="name of the source domain (default: synthetic-a)")
+    add("--source", default=None, help="name of the source domain, or synthetic (default: synthetic-a)")
     add("--target", default=None, help="name of the target domain (default: synthetic-b)")
     add("--source-pixel-size", type=float, help="nm per pixel of the source's files (default: known, or as they tell)")
     add("--target-pixel-size", type=float, help="nm per pixel of the target's files")
     add("--pixel-size", type=float, default=20.0, help="nm per pixel to work at (default: 20)")
     add("--run", type=Path, default=Path("runs/comparison"), help="output folder (default: runs/comparison)")
+    add("--weights", type=Path, help="network of the row source_only (default: it is trained on the source)")
     add("--domains", type=Path, help="folder of prepared domains and their own networks (default: RUN/domains)")
     add("--seed", type=int, default=0, help="of everything (default: 0)")
     add("--jobs", type=int, default=2, help="cells at a time (default: 2)")
@@ -304,7 +313,11 @@ def main() -> int:
             jobs=args.jobs,
         ),
         preferences={**PREFERENCES, **(STUDY if args.study else {})},
+        weights=args.weights.resolve() if args.weights else None,
     )
+    if comparison.weights is not None and not comparison.weights.is_file():
+        print(f"error: --weights {args.weights}: no such file", file=sys.stderr)
+        return 2
     print(f"{source} -> {target} in {args.run}", flush=True)
     try:
         with stopwatch() as seconds:

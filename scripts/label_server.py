@@ -47,7 +47,8 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="python -m scripts.label_server", description=(__doc__ or "").split("\n")[0])
     add = options.add_argument
     add("--studies", type=Path, required=True, help="folder of images")
-    add("--checkpoint", type=Path, default=ROOT / "models" / "adapted.pt", help="default: models/adapted.pt")
+    first = "models/adapted.pt, or models/model_synthetic.pt where that is not there"
+    add("--checkpoint", type=Path, help=f"weights to start with (default: {first})")
     add("--config", type=Path, nargs="*", default=[], help="further overlays; the one beside the checkpoint is added")
     add(
         "--image-pixel-size",
@@ -96,7 +97,8 @@ def configure(options: argparse.Namespace, port: int) -> None:
     check_nanometres("image_pixel_size", options.image_pixel_size)
     settings.MONAI_LABEL_SESSIONS = False
     settings.MONAI_LABEL_TASKS_BATCH_INFER = False
-    conf = [("checkpoint", str(options.checkpoint.absolute())), ("config", ",".join(overlays))]
+    conf = [("config", ",".join(overlays))]
+    conf += [] if options.checkpoint is None else [("checkpoint", str(options.checkpoint.absolute()))]
     conf += [] if options.image_pixel_size is None else [("image_pixel_size", str(options.image_pixel_size))]
     app, studies = str(ROOT / "scripts" / "label_app"), str(options.studies.resolve())
     Main().start_server_init_settings(argparse.Namespace(app=app, studies=studies, conf=conf, port=port, dryrun=False))

@@ -149,6 +149,38 @@ def test_order_of_the_cells(finished):
     assert "train on target" in tasks["evaluate supervised"].after
 
 
+def test_synthetic_tissue_needs_the_targets_folder_alone(finished, monkeypatch, tmp_path):
+    comparison, _, _ = finished
+    calls = []
+
+    monkeypatch.setattr(
+        module, "run_bundle", lambda arguments, *_, **__: calls.append(parse_command(arguments[2:])) or 0
+    )
+    alone = {"run": tmp_path, "source": "synthetic", "domains": tmp_path / "domains"}
+    shutil.copytree(comparison.domains / "target" / "seed0", tmp_path / "domains" / "target" / "seed0")
+    trained = Comparison(**{**vars(comparison), **alone})
+    for name in ("prepare synthetic", "train on synthetic", "adapt uda", "evaluate uda"):
+        trained.tasks()[name].work()
+    assert sorted(path.name for path in (tmp_path / "domains").iterdir()) == ["synthetic", "target"]
+    assert [call["source_dir"] for call in calls] == ["synthetic"] * 3
+    assert calls[0]["config_file"][-1] == "configs/source.json" and calls[0]["pixel_size"] == 20.0
+    assert calls[1]["init_checkpoint"] == calls[0]["checkpoint"]
+
+    calls.clear()
+    weights = comparison.checkpoint("source_only")  # with its overlay beside it
+    given = Comparison(**{**vars(comparison), **alone, "run": tmp_path / "given", "weights": weights})
+    for name in ("train on synthetic", "adapt uda", "evaluate source_only"):
+        given.tasks()[name].work()
+    assert [call["config_file"][-1] for call in calls] == [str(weights.with_suffix(".json")), "configs/evaluate.json"]
+    assert calls[0]["init_checkpoint"] == calls[1]["checkpoint"] == str(weights)
+
+
+def test_weights_that_are_not_there_are_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["compare.py", "--run", str(tmp_path / "run"), "--weights", "/nowhere.pt"])
+    assert main() == 2
+    assert capsys.readouterr().err == "error: --weights /nowhere.pt: no such file\n"
+
+
 def test_tasks_wait_for_each_other_and_run_side_by_side():
     both, seen = Barrier(2, timeout=30), []
     tasks = {

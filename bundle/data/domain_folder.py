@@ -16,6 +16,8 @@ from bundle.json_files import read_json, write_json
 from bundle.keys import COMPLETE, IMAGE, LABEL, PIXEL_SIZE, POINT_LABELS, POINTS
 
 DATALIST = "datalist.json"
+SYNTHETIC = "synthetic"
+"""Stands in the place of a source's folder for tissue that is rendered, see :func:`bundle.synthetic.source_items`."""
 SPLITS = ("training", "validation", "test")
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bundle.data.domain_folder import DATALIST, read_datalist
+from bundle.data.domain_folder import DATALIST, SYNTHETIC, read_datalist
 from bundle.errors import DataError, SettingError
 
 TOLERANCE = 0.01
@@ -16,10 +16,11 @@ TOLERANCE = 0.01
 def domain_pixel_size(folders: Sequence[str | Path], given: float | None, required: bool) -> float | None:
     """Return the pixel size of domains that are used together.
 
-    A folder that is missing, or has no list, does not tell: whoever needs its images will name it.
+    A folder that is missing, or has no list, does not tell: whoever needs its images will name it. Nor does synthetic
+    tissue, which is rendered at the pixel size that this returns.
 
     Args:
-        folders: domain folders. Of numbers that agree the first one is taken.
+        folders: domain folders, or ``synthetic``. Of numbers that agree the first one is taken.
         given: nanometres per pixel, as a person says; None where nothing is said.
         required: refuse when nobody tells.
 
@@ -30,13 +31,17 @@ def domain_pixel_size(folders: Sequence[str | Path], given: float | None, requir
         DataError: two folders differ by more than `TOLERANCE`; a list is malformed; or nobody tells and it is required.
         SettingError: ``given`` is no number above 0, or differs from a folder by more than `TOLERANCE`.
     """
-    lists = [Path(folder) / DATALIST for folder in dict.fromkeys(map(str, folders))]
+    lists = [Path(folder) / DATALIST for folder in dict.fromkeys(map(str, folders)) if folder != SYNTHETIC]
     found = {str(file): read_datalist(file.parent)["pixel_size"] for file in lists if file.is_file()}
-    size = _agreed(found, given, "pixel_size", "prepare both with one --output-pixel-size")
+    mend = f"leave it out, or prepare the data anew with --output-pixel-size {given}, at which weights may work"
+    size = _agreed(found, given, "pixel_size", "prepare both with one --output-pixel-size", mend)
     if size is None and required:
         for file in lists:
             read_datalist(file.parent)  # names one that is missing
-        raise DataError(f"{' and '.join(map(str, lists))}: no pixel_size there; give --pixel_size NM, in nanometres")
+        silent = (
+            f"{' and '.join(map(str, lists))}: no pixel_size there" if lists else "synthetic tissue has any pixel size"
+        )
+        raise DataError(f"{silent}; give --pixel_size NM, in nanometres")
     return size
 
 
@@ -84,8 +89,17 @@ def check_nanometres(name: str, value: float | None) -> None:
         raise SettingError(f"{name} is {value!r}, expected a number above 0, in nanometres")
 
 
-def _agreed(found: Mapping[str, float | None], given: float | None, name: str, remedy: str) -> float | None:
-    """The first of the numbers, which stand where the keys say, once all agree with it; else ``given``."""
+def _agreed(
+    found: Mapping[str, float | None],
+    given: float | None,
+    name: str,
+    remedy: str,
+    mend: str = "leave it out, or correct what is wrong",
+) -> float | None:
+    """The first of the numbers, which stand where the keys say, once all agree with it; else ``given``.
+
+    ``remedy`` is for numbers that differ, ``mend`` for a given one that differs: an overlay of weights gives it too.
+    """
     check_nanometres(name, given)
     told = {place: nm for place, nm in found.items() if nm is not None}
     if not told:
@@ -95,5 +109,5 @@ def _agreed(found: Mapping[str, float | None], given: float | None, name: str, r
         if not math.isclose(nm, size, rel_tol=TOLERANCE):
             raise DataError(f"{place}: has pixels of {nm:g} nm, but {first} of {size:g} nm; {remedy}")
     if given is not None and not math.isclose(given, size, rel_tol=TOLERANCE):
-        raise SettingError(f"--{name} {given:g}: {first} says {size:g} nm; leave it out, or correct what is wrong")
+        raise SettingError(f"--{name} {given:g}: {first} says {size:g} nm; {mend}")
     return float(size)

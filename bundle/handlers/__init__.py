@@ -12,6 +12,7 @@ from .provenance import Provenance
 from .pseudo_label_quality import PseudoLabelQuality
 from .reference_policy import ReferencePolicy
 from .resume import Resume
+from .shipped_weights import check_not_shipped
 from .tracked_run import TrackedRun
 from .weights import LoadWeights, SaveWeights
 from .work_dir_lock import WorkDirLock
@@ -34,5 +35,6 @@ __all__ = [
     "SaveWeights",
     "TrackedRun",
     "WorkDirLock",
+    "check_not_shipped",
     "model_settings",
 ]

@@ -91,6 +91,16 @@ def test_nobody_tells(domain, tmp_path):
     _refused(lambda: domain_pixel_size([tmp_path / "none"], None, required=True), f"{tmp_path}/none: no such folder")
 
 
+def test_synthetic_tissue_does_not_tell_and_takes_what_the_target_or_a_person_says(domain, tmp_path, monkeypatch):
+    monkeypatch.chdir(domain("synthetic", 8.0).parent)  # a folder of that name has nothing to say
+    assert domain_pixel_size([domain("target", 20.0), "synthetic"], None, required=True) == 20.0
+    assert domain_pixel_size(["synthetic", "synthetic"], 12, required=True) == 12.0
+    assert domain_pixel_size(["synthetic"], None, required=False) is None
+    _refused(lambda: domain_pixel_size(["synthetic"] * 2, None, required=True), "any pixel size; give --pixel_size NM")
+    silent = [domain("silent", None), "synthetic"]
+    _refused(lambda: domain_pixel_size(silent, None, required=True), "silent/datalist.json: no pixel_size there; give")
+
+
 def test_a_missing_folder_does_not_tell(domain, tmp_path):
     """MONAI Label has no target folder; a training whose folder is missing names it when it reads its images."""
     assert domain_pixel_size([tmp_path / "none", domain("source", 20.0)], None, required=True) == 20.0

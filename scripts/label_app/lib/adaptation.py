@@ -73,6 +73,7 @@ class AdaptationTask(TrainTask):
         self.parser = ConfigParser()
         self.parser.read_config(self.files)
         self.parser["bundle_root"] = config_text(root)
+        self.parser["resolved_pixel_size#folders"] = ["@source_dir"]  # the studies have no datalist
 
     def config(self) -> dict[str, Any]:
         """What a request may say; viewers show it."""
@@ -123,7 +124,7 @@ class AdaptationTask(TrainTask):
             "init_checkpoint": found[-1] if asked.pretrained else found[0],
             "checkpoint": self.trained,
             "work_dir": self.trained.parent,
-            "resolved_pixel_size#folders": ["@source_dir"],  # the studies have no datalist
+            "resolved_pixel_size#folders": self.parser["resolved_pixel_size#folders"],
             "train#dataset#data": tuple(targets),
             "provenance#folders#target": Path(images[0]).parent,
             "source#data": (*source, *labelled * repeats),

@@ -28,6 +28,7 @@ from bundle.data.pixel_size import check_nanometres
 from bundle.data.points import Clicks, check_inside
 from bundle.errors import DataError, MendableError
 from bundle.handlers.model_overlay import overlays_of
+from bundle.handlers.shipped_weights import first_weights
 from bundle.handlers.weights import load_weights
 from bundle.preferences.store.click_records import ClicksChangedError
 from bundle.preferences.store.judgement_store import JudgementStore
@@ -63,9 +64,10 @@ class PreferDasApp(MONAILabelApp):
     Args:
         app_dir: folder of this file.
         studies: folder of images; clicks, labels and weights trained here are kept in it.
-        conf: ``checkpoint``, weights to start with (default ``models/adapted.pt``); ``config``, overlays on the
-            configurations, separated by commas, that of the weights is added behind them; ``image_pixel_size``,
-            nanometres per pixel of images that do not tell.
+        conf: ``config``, overlays on the configurations, separated by commas; ``checkpoint``, weights to start with
+            (default: those that an overlay names, else see :func:`bundle.handlers.shipped_weights.first_weights`),
+            whose overlay is added behind the others; ``image_pixel_size``, nanometres per pixel of images that do not
+            tell.
 
     Raises:
         DataError: the studies are no folder, there is no checkpoint, it is of another network or other settings than
@@ -241,7 +243,11 @@ class PreferDasApp(MONAILabelApp):
 
 
 def start_of(conf: dict[str, str], files: list[str]) -> Path:
-    """The weights that the server starts with: those of ``conf``, or those that the configuration files name.
+    """The weights that the server starts with: those of ``conf``, or that an overlay names, or the first weights.
+
+    Args:
+        conf: of MONAI Label's command line.
+        files: ``inference.json``, and the overlays behind it.
 
     Raises:
         DataError: they are not there.
@@ -249,6 +255,8 @@ def start_of(conf: dict[str, str], files: list[str]) -> Path:
     config = ConfigParser()
     config.read_config(files)
     config["bundle_root"] = config_text(ROOT)
+    if not any("checkpoint" in ConfigParser.load_config_file(overlay) for overlay in files[1:]):
+        config["checkpoint"] = config_text(first_weights())
     start = Path(conf.get("checkpoint") or config.get_parsed_content("checkpoint"))
     if not start.is_file():
         raise DataError(f"{start}: no such checkpoint; train one first, or name another with --conf checkpoint")
