@@ -29,7 +29,7 @@ COMPARISON = $(if $(RUN),--run $(RUN)) $(if $(SEED),--seed $(SEED)) $(if $(PIXEL
 # make annotate DATA=data/target [CHECKPOINT=models/adapted.pt] [CONFIG=configs/presets/cpu.json] [PORT=8000]
 PORT ?= 8000
 
-.PHONY: demo infer comparison test lint bench fuzz annotate browser-test label label-serve label-test bioimageio bioimageio-test
+.PHONY: demo infer comparison test lint bench weights fuzz annotate browser-test label label-serve label-test bioimageio bioimageio-test
 
 demo: $(INSTALLED)
 	$(BIN)/python -m scripts.demo $(DEMO)
@@ -55,6 +55,10 @@ bench: $(INSTALLED)
 	$(BIN)/python -m scripts.benchmark decode --json runs/decode.json
 	$(BIN)/python -m scripts.benchmark preference_step --json runs/preference_step.json
 	$(BIN)/python -m scripts.benchmark click --json runs/click.json --threads 2
+
+# make weights [DATA=DIR [DATA_PIXEL_SIZE=4.6]]: hours; interrupted, it goes on where it was
+weights: $(INSTALLED)
+	$(BIN)/python -m scripts.make_weights $(if $(DATA),--data $(DATA)) $(if $(DATA_PIXEL_SIZE),--pixel-size $(DATA_PIXEL_SIZE))
 
 # damaged files and hostile requests, in child processes; what is found goes to runs/fuzz
 SECONDS ?= 600

@@ -12,7 +12,7 @@ from monai.transforms import MapTransform, Randomizable
 from bundle import keys as K
 from bundle.channels import em_of, prompted
 from bundle.data.resampling import resampled_points
-from bundle.errors import DataError
+from bundle.errors import DataError, SettingError
 from bundle.transforms.resampling import INPUT_SHAPE
 
 
@@ -109,23 +109,48 @@ class RandInstanceClicksd(Randomizable, MapTransform):
     """Click a random subset of the instances, at a random pixel of each: (1,X,Y) to (3,X,Y).
 
     The number of instances is uniform between none and all (Prompt-DAS trains with full, partial and no prompts), at
-    most ``max_points``.
+    most ``max_points``. Of images with many instances few then have no click, or all: the two ways in which a network
+    is mostly used. ``bare_prob`` and ``complete_prob`` make them more.
 
     Args:
         keys: the image.
         max_points: the most clicks that the network takes.
+        bare_prob: probability that nothing is clicked; 0 leaves that to the uniform number.
+        complete_prob: probability that every instance is clicked; likewise.
+
+    Raises:
+        SettingError: when a probability is below 0, or their sum above 1.
     """
 
-    def __init__(self, keys: str = K.IMAGE, max_points: int = 64) -> None:
+    def __init__(
+        self, keys: str = K.IMAGE, max_points: int = 64, bare_prob: float = 0.0, complete_prob: float = 0.0
+    ) -> None:
         MapTransform.__init__(self, keys)
+        if min(bare_prob, complete_prob) < 0 or bare_prob + complete_prob > 1:
+            raise SettingError(
+                f"bare_prob is {bare_prob} and complete_prob {complete_prob}; expected probabilities with a sum of at "
+                "most 1"
+            )
         self.max_points = max_points
+        self.bare_prob = bare_prob
+        self.complete_prob = complete_prob
 
     def choose(self, instances: np.ndarray) -> list[tuple[int, int]]:
         """Draw the clicks in an instance map (X,Y)."""
         ids = np.unique(instances[instances > 0])
-        count = min(int(self.R.randint(len(ids) + 1)), self.max_points)
+        count = min(self._count(len(ids)), self.max_points)
         chosen = self.R.permutation(ids)[:count]
         return [self._pixel(instances == i) for i in chosen]
+
+    def _count(self, instances: int) -> int:
+        """Draw how many of the instances are clicked."""
+        if self.bare_prob + self.complete_prob > 0:
+            kind = self.R.random_sample()
+            if kind < self.bare_prob:
+                return 0
+            if kind < self.bare_prob + self.complete_prob:
+                return instances
+        return int(self.R.randint(instances + 1))
 
     def _pixel(self, inside: np.ndarray) -> tuple[int, int]:
         xs, ys = np.nonzero(inside)
