@@ -51,7 +51,9 @@ def draw_figure(checkpoint: Path, folder: Path, number: int, shape: tuple[int, i
     preprocessing, inferer = (parser.get_parsed_content(name) for name in ("preprocessing", "inferer"))
     threshold, min_size = (parser.get_parsed_content(name) for name in ("threshold", "min_size"))
     tiles = []
-    for item in SyntheticDataset(folder, parser.get_parsed_content("pixel_size"), number, shape, SEED):
+    dataset = SyntheticDataset(folder, parser.get_parsed_content("pixel_size"), number, shape, SEED)
+    for index in range(number):
+        item = dataset[index]
         truth = np.array(Image.open(item["label"])).T > 0
         with torch.no_grad():
             pred = inferer(torch.as_tensor(preprocessing(dict(item))[IMAGE])[None].float(), network)

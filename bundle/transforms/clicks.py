@@ -11,7 +11,9 @@ from monai.transforms import MapTransform, Randomizable
 
 from bundle import keys as K
 from bundle.channels import em_of, prompted
+from bundle.data.resampling import resampled_points
 from bundle.errors import DataError, SettingError
+from bundle.transforms.resampling import INPUT_SHAPE
 
 
 def click_channels(shape: Sequence[int], points: Sequence[Sequence[float]], labels: Sequence[int]) -> torch.Tensor:
@@ -32,13 +34,26 @@ def click_channels(shape: Sequence[int], points: Sequence[Sequence[float]], labe
         raise DataError(f"{len(points)} points but {len(labels)} point labels")
     channels = torch.zeros(2, *shape)
     for point, label in zip(points, labels, strict=True):
-        x, y = float(point[0]), float(point[1])
         if label not in (0, 1):
             raise DataError(f"point label {label!r}: expected 1 (foreground) or 0 (background)")
+        check_points(shape, [point])
+        channels[1 - int(label), int(point[0]), int(point[1])] = 1.0
+    return channels
+
+
+def check_points(shape: Sequence[int], points: Sequence[Sequence[float]]) -> None:
+    """Refuse points outside of an image.
+
+    Args:
+        shape: (X, Y) of the image.
+        points: (x, y) in pixels.
+
+    Raises:
+        DataError: names the first of them.
+    """
+    for x, y in ((float(point[0]), float(point[1])) for point in points):
         if not (0 <= x < shape[0] and 0 <= y < shape[1]):
             raise DataError(f"point ({x:g}, {y:g}) lies outside the image of {shape[0]}x{shape[1]} pixels")
-        channels[1 - int(label), int(x), int(y)] = 1.0
-    return channels
 
 
 class AddClickChannelsd(MapTransform):
@@ -46,7 +61,8 @@ class AddClickChannelsd(MapTransform):
 
     Clicks come from ``points`` and ``point_labels``, and from ``foreground`` and ``background``, the lists that a
     MONAI Label request carries. An item may have none. Without ``point_labels``, or with None, all ``points`` are
-    foreground.
+    foreground. All are in pixels of the file; of an image that was resampled the pixel is set that holds the centre of
+    theirs.
 
     Args:
         keys: the image.
@@ -79,7 +95,13 @@ class AddClickChannelsd(MapTransform):
             raise DataError(f"{len(points)} clicks on one image, but the network takes at most {self.max_points}")
         for key in self.key_iterator(d):
             image = d[key]
-            d[key] = prompted(em_of(image), click_channels(image.shape[1:], points, labels).to(image))
+            shape = getattr(image, "meta", {}).get(INPUT_SHAPE)
+            if shape is not None:
+                check_points(shape, points)
+                moved = resampled_points(points, shape, image.shape[1:])
+            else:
+                moved = points
+            d[key] = prompted(em_of(image), click_channels(image.shape[1:], moved, labels).to(image))
         return d
 
 
