@@ -45,6 +45,7 @@ def draw_figure(checkpoint: Path, folder: Path, number: int, shape: tuple[int, i
     """
     parser = ConfigParser()
     parser.read_config([str(CONFIG), *map(str, overlays_of(checkpoint))])
+    parser["image_pixel_size"] = parser["pixel_size"]
     network = parser.get_parsed_content("network_def")
     load_weights(network, checkpoint)
     network.eval()
