@@ -11,7 +11,7 @@ from PIL import Image
 from skimage.segmentation import find_boundaries
 
 from bundle.synthetic import random_style, render
-from scripts.picture_program import write_picture
+from scripts.figures.picture_file import write_picture
 
 SHARES = {"neuropil": 5, "cell bodies": 2, "epithelium": 2, "muscle": 1, "culture": 2}
 """How many of each kind of tissue are shown."""

@@ -18,7 +18,7 @@ from bundle.handlers.weights import load_weights
 from bundle.keys import IMAGE
 from bundle.metrics.instances import label_instances
 from bundle.synthetic import SyntheticDataset
-from scripts.picture_program import write_picture
+from scripts.figures.picture_file import write_picture
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "inference.json"
 NUMBER, COLUMNS = 8, 4
