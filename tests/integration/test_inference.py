@@ -23,7 +23,8 @@ RESULTS = {f"{name}_{file}" for name in SIZES for file in ("mask.tif", "density.
 
 
 def _run(folder, **options):
-    options = {"config_file": "configs/inference.json", **SMALL, "crop_size": "[32,32]", "min_size": 0, **options}
+    options = {"config_file": "configs/inference.json", **SMALL, "pixel_size": "$None", **options}
+    options |= {"crop_size": "[32,32]", "min_size": 0}
     options |= {"checkpoint": folder / "model.pt", "device": "cpu"}
     command = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     return subprocess.run(

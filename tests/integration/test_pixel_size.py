@@ -171,5 +171,5 @@ def test_an_inference_that_must_resample_what_tells_no_pixel_size_is_refused_bef
 
 def test_an_inference_may_know_nothing(pair, tmp_path, in_root, caplog):
     caplog.set_level(logging.CRITICAL)
-    segment(tmp_path, dataset_dir=str(pair(target=None)["target"]))
+    segment(tmp_path, dataset_dir=str(pair(target=None)["target"]), pixel_size="$None")
     assert len(list((tmp_path / "out").glob("*_mask.png"))) == 2
