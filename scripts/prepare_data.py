@@ -13,7 +13,7 @@ import itk
 
 from bundle.data.image_files import SUFFIXES
 from bundle.data.preparation import Preparation, Prepared, prepare_domain
-from bundle.data.published import PUBLISHED
+from bundle.data.published import PUBLISHED, TASKS_PIXEL_SIZE
 from bundle.data.published_preparation import prepare_published
 from bundle.errors import MendableError, SettingError
 
@@ -22,9 +22,6 @@ _FORMATS = f"""Formats: {" ".join(SUFFIXES)}; 2D, or 3D stacks whose sections al
 or negative values are scaled, for each file its percentiles 0.1 to 99.9, to 16 bits. Points files are JSON
 {{"complete": false, "points": {{"000.png": {{"points": [[x, y]], "point_labels": [1]}}}}}} or CSV with the header
 image,x,y,label (1 foreground, 0 background; the label may be left out); a section of a stack is named stem_z000."""
-
-TASKS_PIXEL_SIZE = 8.0
-"""Nanometres that source and target of ``configs/tasks`` work at, those of MitoEM, which is in all of them."""
 
 
 def parser() -> argparse.ArgumentParser:

@@ -233,3 +233,5 @@ PUBLISHED: Mapping[str, PublishedDataset] = {
     ),
 }
 """The data sets of the papers' four tasks, by the name of their domain folder."""
+TASKS_PIXEL_SIZE = 8.0
+"""Nanometres that source and target of these tasks work at: those of MitoEM, which is the source of all of them."""
