@@ -25,7 +25,7 @@ from bundle.data.published import TASKS_PIXEL_SIZE
 from bundle.data.published_preparation import prepare_published
 from bundle.errors import MendableError, SettingError
 from bundle.json_files import read_json, write_json
-from bundle.metrics import SCORES
+from bundle.metrics import DETAILS, NATIVE, SCORES
 from bundle.synthetic.generator import write_domain
 from scripts.comparison.cells import CellError, Cells, Task, stopwatch
 from scripts.comparison.noise_figure import write_noise_figure
@@ -242,10 +242,14 @@ class Comparison:
 
 
 def read_means(path: Path) -> dict[str, dict[str, float]]:
-    """The ``mean`` rows of an evaluation table: ``{mode: {metric: value}}``."""
+    """The ``mean`` rows of an evaluation table: ``{mode: {metric: value}}``.
+
+    Metrics are `SCORES` and `DETAILS`, and both once more behind `NATIVE` where the table has them.
+    """
     table = pd.read_csv(path)
+    names = [name for name in table.columns if name.removeprefix(NATIVE) in (*SCORES, *DETAILS)]
     means = table[table["image"] == "mean"].set_index("mode")
-    return {str(mode): {metric: float(row[metric]) for metric in SCORES} for mode, row in means.iterrows()}
+    return {str(mode): {metric: float(row[metric]) for metric in names} for mode, row in means.iterrows()}
 
 
 def task_domains(task: str) -> tuple[str, str]:

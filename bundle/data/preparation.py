@@ -291,7 +291,8 @@ def _read(
                 if masks is None:
                     yield section, image, None, None
                     continue
-                native = np.isin(masks.read(section.z), background, invert=True)
+                values = masks.read(section.z)
+                native: NDArray[np.bool_] = np.all([values != value for value in background], axis=0)
                 mask = resampled(native.astype(np.float32), size) >= 0.5
                 yield section, image, mask, None if native.shape == size else native
 

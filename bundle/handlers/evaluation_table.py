@@ -21,13 +21,11 @@ from bundle.errors import SettingError
 from bundle.handler_order import LOGGERS
 from bundle.metrics.health import compare_shapes, describe_image, describe_instances
 from bundle.metrics.instances import label_instances
-from bundle.metrics.segmentation import DETAILS, SCORES, segmentation_scores
+from bundle.metrics.segmentation import DETAILS, NATIVE, SCORES, segmentation_scores
 from bundle.transforms.resampling import AREA_RATIO
 
 METRICS_FILE = "metrics.csv"
 HEALTH_FILE = "health.csv"
-NATIVE = "native_"
-"""Before the names of scores on the grid that an image had before it was resampled."""
 
 
 class EvaluationTable:

@@ -12,6 +12,8 @@ SCORES = ("dice", "iou", "aji", "pq")
 """Names of the scores, in the order of every table."""
 DETAILS = ("precision", "recall")
 """Of pixels, beside Dice, their harmonic mean: what of the prediction is true, and what of the truth is predicted."""
+NATIVE = "native_"
+"""Before the names of scores on the grid that an image had before it was resampled."""
 
 
 def segmentation_scores(
