@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import time
@@ -12,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
+
+import torch
 
 from bundle.atomic import make_folder, storage_errors
 from bundle.config_text import config_text
@@ -43,7 +44,7 @@ class Cells:
     Attributes:
         overlays: configs of the schedule, below ``configs`` or absolute.
         common: settings of all commands.
-        jobs: cells at a time; the processor's cores are shared out among them.
+        jobs: cells at a time; PyTorch's threads (OMP_NUM_THREADS) are shared out among them.
     """
 
     overlays: Sequence[str]
@@ -78,7 +79,7 @@ class Cells:
                 arguments += [f"--{key}", config_text(value.resolve()) if isinstance(value, Path) else str(value)]
         with storage_errors(log, log):  # a command that failed on a full disk could not write that to its log either
             log.write_text(f"python -m monai.bundle {shlex.join(arguments)}\n")
-            code = run_bundle(arguments, log, threads=max(1, (os.cpu_count() or 1) // self.jobs))
+            code = run_bundle(arguments, log, threads=max(1, torch.get_num_threads() // self.jobs))
             if code != 0:
                 last = log.read_text(errors="replace").strip().splitlines()[-1]
                 raise CellError(f"{last} (exit status {code}, see {log})")
