@@ -28,6 +28,7 @@ from tests.data.published_archives import (
     write_mitoem,
     write_zip,
 )
+from tests.loop_disk import loop_disk, need_loop_disks
 
 
 def _prepare(name, output, *places, **options):
@@ -217,3 +218,33 @@ def test_repeated_preparation_is_the_same(tmp_path):
     texts = [json.loads((tmp_path / name / "points_15.json").read_text()) for name in ("a", "b")]
     assert texts[0] == texts[1]
     assert zipfile.is_zipfile(archive)
+
+
+def test_a_disk_that_fills_up_is_told_in_one_line(tmp_path):
+    """By the output's name; what was unpacked is gone."""
+    need_loop_disks(tmp_path)
+    archive = write_lucchi(tmp_path)
+    with loop_disk(tmp_path / "disk.img", tmp_path / "small") as disk:
+        (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free - 40_000))
+        with pytest.raises(MendableError, match=r"small/out: cannot be written \(No space left"):
+            _prepare("lucchi-pp", disk / "out", archive)
+        assert {path.name for path in disk.iterdir()} == {"filler", "lost+found"}
+
+
+def test_archives_with_random_damage_are_refused_or_read(tmp_path):
+    random = np.random.default_rng(0)
+    sound = write_lucchi(tmp_path).read_bytes()
+    damaged, refused = tmp_path / "damaged.zip", 0
+    for _ in range(30):
+        content = bytearray(sound)
+        first = 0 if random.random() < 0.5 else len(content) - 1200  # there the archive's directory lies
+        for place in random.integers(first, len(content), random.choice([1, 3, 20])):
+            content[place] = random.integers(256)
+        damaged.write_bytes(content)
+        try:
+            _prepare("lucchi-pp", tmp_path / "out", damaged, overwrite=True)
+        except MendableError as error:
+            refused += 1
+            assert "\n" not in str(error) and ".partial" not in str(error)
+    assert refused > 15
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
