@@ -35,6 +35,15 @@ POINT_LABELS: Final = "point_labels"
 PIXEL_SIZE: Final = "pixel_size"
 """Of a dataset item: nanometres per pixel of its image's file."""
 
+NATIVE_LABEL: Final = "native_label"
+"""Of a dataset item whose image was resampled: the mask (B,1,X,Y) on the grid that the image had before."""
+
+NATIVE_PIXEL_SIZE: Final = "native_pixel_size"
+"""Nanometres per pixel of ``NATIVE_LABEL``."""
+
+NATIVE_PRED: Final = "native_pred"
+"""The predicted mask on the grid of ``NATIVE_LABEL``."""
+
 MODE: Final = "mode"
 """How an item is segmented in an evaluation: ``automatic`` (no clicks) or ``interactive``."""
 

@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from monai.bundle import ConfigParser
 
 from bundle.atomic import make_folder
 from bundle.data import domain_pixel_size
 from bundle.data.domain_folder import SYNTHETIC
 from bundle.data.preparation import Preparation, prepare_domain
-from bundle.errors import MendableError
+from bundle.data.published import TASKS_PIXEL_SIZE
+from bundle.data.published_preparation import prepare_published
+from bundle.errors import MendableError, SettingError
 from bundle.json_files import read_json, write_json
-from bundle.metrics import SCORES
+from bundle.metrics import DETAILS, NATIVE, SCORES
 from bundle.synthetic.generator import write_domain
 from scripts.comparison.cells import CellError, Cells, Task, stopwatch
 from scripts.comparison.noise_figure import write_noise_figure
@@ -31,6 +34,8 @@ from scripts.comparison.report import Row, write_overview, write_report
 
 PIXEL_SIZES = {"vnc": 4.6, "lucchi-pp": 5.0}
 """Nanometres of public data sets whose files do not tell; other folders need --source-pixel-size and the like."""
+
+TASKS = Path("configs/tasks")
 
 ADAPTATIONS = {"uda": None, "wda_15": "points_15.json", "wda_100": "points_100.json"}
 
@@ -51,6 +56,7 @@ class Comparison:
         cells: runs the commands.
         preferences: the rows that learn from preferences.
         weights: the network of ``source_only``; None to train it on the source.
+        published: ``data`` has the archives of published data sets of these names, see :mod:`bundle.data.published`.
     """
 
     run: Path
@@ -64,6 +70,7 @@ class Comparison:
     cells: Cells
     preferences: dict[str, PreferenceRow] = field(default_factory=lambda: PREFERENCES)
     weights: Path | None = None
+    published: bool = False
 
     def execute(self) -> list[Row]:
         """Make every cell that is missing; returns the rows of the table, in its order."""
@@ -121,6 +128,12 @@ class Comparison:
         folder = self.domains / name / f"seed{self.seed}"
         if (folder / "datalist.json").is_file():
             domain_pixel_size([folder], self.pixel_size, required=True)
+            return
+        if self.published and self.data:
+            options = Preparation(
+                output=folder, output_pixel_size=self.pixel_size, points_share=(0.15, 1.0), seed=self.seed
+            )
+            prepare_published(name, [self.data], options)
             return
         raw = self.data / name if self.data else self.domains / "raw" / name
         if self.data is None:
@@ -229,10 +242,32 @@ class Comparison:
 
 
 def read_means(path: Path) -> dict[str, dict[str, float]]:
-    """The ``mean`` rows of an evaluation table: ``{mode: {metric: value}}``."""
+    """The ``mean`` rows of an evaluation table: ``{mode: {metric: value}}``.
+
+    Metrics are `SCORES` and `DETAILS`, and both once more behind `NATIVE` where the table has them.
+    """
     table = pd.read_csv(path)
+    names = [name for name in table.columns if name.removeprefix(NATIVE) in (*SCORES, *DETAILS)]
     means = table[table["image"] == "mean"].set_index("mode")
-    return {str(mode): {metric: float(row[metric]) for metric in SCORES} for mode, row in means.iterrows()}
+    return {str(mode): {metric: float(row[metric]) for metric in names} for mode, row in means.iterrows()}
+
+
+def task_domains(task: str) -> tuple[str, str]:
+    """Names of the source and the target of a task: those of the folders that its configuration names.
+
+    Args:
+        task: name of a file of ``configs/tasks``, without its suffix.
+
+    Raises:
+        SettingError: there is none, or it names no folders.
+    """
+    named = {path.stem: read_json(path) for path in sorted(TASKS.glob("*.json"))}
+    tasks = {name: config for name, config in named.items() if {"source_dir", "dataset_dir"} <= config.keys()}
+    if task not in tasks:
+        raise SettingError(f"--task {task}: expected one of {', '.join(tasks)}")
+    parser = ConfigParser({"bundle_root": ".", **tasks[task]})
+    source, target = (Path(parser.get_parsed_content(name)).name for name in ("source_dir", "dataset_dir"))
+    return source, target
 
 
 def format_table(rows: list[Row]) -> str:
@@ -273,11 +308,16 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="python -m scripts.compare", description=(__doc__ or "").split("\n")[0])
     add = options.add_argument
     add("--data", type=Path, help="folder of the domains, each with train/ and test/ (default: synthetic domains)")
+    add("--task", help="one of configs/tasks that names source and target; --data then has their archives as published")
     add("--source", default=None, help="name of the source domain, or synthetic (default: synthetic-a)")
     add("--target", default=None, help="name of the target domain (default: synthetic-b)")
     add("--source-pixel-size", type=float, help="nm per pixel of the source's files (default: known, or as they tell)")
     add("--target-pixel-size", type=float, help="nm per pixel of the target's files")
-    add("--pixel-size", type=float, default=20.0, help="nm per pixel to work at (default: 20)")
+    add(
+        "--pixel-size",
+        type=float,
+        help=f"nm per pixel to work at (default: 20, of a task {TASKS_PIXEL_SIZE:g})",
+    )
     add("--run", type=Path, default=Path("runs/comparison"), help="output folder (default: runs/comparison)")
     add("--weights", type=Path, help="network of the row source_only (default: it is trained on the source)")
     add("--domains", type=Path, help="folder of prepared domains and their own networks (default: RUN/domains)")
@@ -290,6 +330,19 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Run the comparison; returns the exit status."""
     args = parser().parse_args()
+    if args.task is not None:
+        if args.data is None or args.source or args.target:
+            print(
+                "error: --task has its own source and target; give the folder of their archives, --data",
+                file=sys.stderr,
+            )
+            return 2
+        try:
+            args.source, args.target = task_domains(args.task)
+        except MendableError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+    args.pixel_size = args.pixel_size or (20.0 if args.task is None else TASKS_PIXEL_SIZE)
     if (args.data is None) != (args.source is None) or (args.source is None) != (args.target is None):
         print("error: --data, --source and --target belong together", file=sys.stderr)
         return 2
@@ -297,6 +350,9 @@ def main() -> int:
     # Absolute, for threads and commands in other folders share these paths.
     run = args.run.resolve()
     given = {source: args.source_pixel_size, target: args.target_pixel_size}
+    overlays = ("presets/cpu.json",) if args.data else ("presets/cpu.json", "tasks/synthetic.json")
+    if args.task is not None:
+        overlays = ("presets/paper.json", f"tasks/{args.task}.json")
     sizes = PIXEL_SIZES if args.data else {source: args.pixel_size, target: args.pixel_size}
     comparison = Comparison(
         run=run,
@@ -308,12 +364,13 @@ def main() -> int:
         pixel_size=args.pixel_size,
         seed=args.seed,
         cells=Cells(
-            overlays=("presets/cpu.json",) if args.data else ("presets/cpu.json", "tasks/synthetic.json"),
+            overlays=overlays,
             common={"seed": args.seed},
             jobs=args.jobs,
         ),
         preferences={**PREFERENCES, **(STUDY if args.study else {})},
         weights=args.weights.resolve() if args.weights else None,
+        published=args.task is not None,
     )
     if comparison.weights is not None and not comparison.weights.is_file():
         print(f"error: --weights {args.weights}: no such file", file=sys.stderr)

@@ -1,6 +1,7 @@
-"""Turn folders of microscope images, and of masks if there are any, into a domain folder.
+"""Turn microscope images, and masks if there are any, or a published data set into a domain folder.
 
 python -m scripts.prepare_data --data scans/vnc --output data/vnc --pixel-size 4.6 --output-pixel-size 20
+python -m scripts.prepare_data --dataset lucchi-pp --archives lucchi_pp.zip --output data/lucchi-pp
 """
 
 import argparse
@@ -12,7 +13,9 @@ import itk
 
 from bundle.data.image_files import SUFFIXES
 from bundle.data.preparation import Preparation, Prepared, prepare_domain
-from bundle.errors import MendableError
+from bundle.data.published import PUBLISHED, TASKS_PIXEL_SIZE
+from bundle.data.published_preparation import prepare_published
+from bundle.errors import MendableError, SettingError
 
 _FORMATS = f"""Formats: {" ".join(SUFFIXES)}; 2D, or 3D stacks whose sections along z become images
 <split>_<stem>_z000.png, ... Output is gray PNG: 8 bits stay 8 bits, other integers become 16 bits, and floating point
@@ -29,12 +32,39 @@ def parser() -> argparse.ArgumentParser:
     add = options.add_argument
     add("--output", type=Path, required=True, metavar="DIR", help="domain folder to write")
     add("--name", help="name of the domain (default: that of the output folder)")
-    add("--data", type=Path, metavar="DIR", help="folder with train/ and test/, each with images/ and perhaps labels/")
-    for split in ("train", "test"):
+    add(
+        "--dataset",
+        choices=sorted(PUBLISHED),
+        help=f"a published data set: its pixel size is known, and all is resampled to {TASKS_PIXEL_SIZE:g} nm unless "
+        "--output-pixel-size says otherwise",
+    )
+    add(
+        "--archives",
+        nargs="+",
+        type=Path,
+        default=(),
+        metavar="PATH",
+        help="its ZIP archives as published, or folders with them, or with what was in them",
+    )
+    add(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder with train/, validation/ and test/, each with images/ and perhaps labels/",
+    )
+    for split in ("train", "validation", "test"):
         add(f"--{split}", nargs="+", default=(), metavar="PATH", help=f"{split} images: files or folders")
         add(
             f"--{split}-labels", nargs="+", default=(), metavar="PATH", help="their masks, paired by stem; 0 background"
         )
+    add(
+        "--background",
+        nargs="+",
+        type=int,
+        default=(0,),
+        metavar="VALUE",
+        help="values of masks that are background (default: 0)",
+    )
     add(
         "--no-labels",
         action="store_true",
@@ -52,9 +82,8 @@ def parser() -> argparse.ArgumentParser:
         "--points-share",
         type=float,
         nargs="+",
-        default=(0.15,),
         metavar="SHARE",
-        help="shares of the instances to click: 0.15 1.0",
+        help="shares of the instances to click (default: 0.15, of a published data set 0.15 1.0)",
     )
     add("--points", type=Path, metavar="FILE", help="points made by hand, in pixels of the input")
     add("--seed", type=int, default=0, help="of the simulated clicks")
@@ -86,9 +115,16 @@ def main(arguments: list[str] | None = None) -> int:
     """
     logging.basicConfig(format="%(message)s")
     itk.Object.SetGlobalWarningDisplay(False)  # a refused file gets one line, from here
-    options = Preparation(**vars(parser().parse_args(arguments)))
+    given = vars(parser().parse_args(arguments))
+    dataset, archives = given.pop("dataset"), given.pop("archives")
+    given["points_share"] = given["points_share"] or ((0.15, 1.0) if dataset else (0.15,))
+    if dataset:
+        given["output_pixel_size"] = given["output_pixel_size"] or TASKS_PIXEL_SIZE
+    options = Preparation(**given)
     try:
-        prepared = prepare_domain(options)
+        if archives and not dataset:
+            raise SettingError(f"--archives are of a published data set; name it: --dataset {', '.join(PUBLISHED)}")
+        prepared = prepare_published(dataset, archives, options) if dataset else prepare_domain(options)
     except (MendableError, OSError) as error:
         print(f"prepare_data: {error}", file=sys.stderr)
         return 2

@@ -15,6 +15,8 @@ from bundle.json_files import read_json
 from bundle.metrics import SCORES
 
 COST = ("judgements", "annotation_seconds")
+FURTHER = {"precision": "precision", "recall": "recall", "native_dice": "Dice at the input's pixels"}
+"""Columns that stand in the table where all runs have them, and their titles."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,11 +63,13 @@ def format_runs(runs: pd.DataFrame) -> str:
 
     Returns:
         Markdown. Each number is the mean over seeds; Dice is followed by that of each seed. What an annotator gave
-        stands in the first line of a row.
+        stands in the first line of a row. Runs of a former version have no precision and recall, and those whose images
+        were not resampled no Dice at the input's pixels.
     """
     parts = []
-    others = SCORES[1:]  # Dice stands before, with its seeds
-    titles = " | ".join({"iou": "IoU"}.get(name, name.upper()) for name in others)
+    further = [name for name in FURTHER if name in runs and runs[name].notna().all()]
+    others = [*SCORES[1:], *further]  # Dice stands before, with its seeds
+    titles = " | ".join({"iou": "IoU", **FURTHER}.get(name, name.upper()) for name in others)
     for pair, of_pair in runs.groupby("pair", sort=False):
         seeds = sorted(of_pair["seed"].unique())
         lines = [
@@ -76,7 +80,7 @@ def format_runs(runs: pd.DataFrame) -> str:
         ]
         told = set()
         for (row, mode), group in of_pair.groupby(["row", "mode"], sort=False):
-            mean = group[list(SCORES)].mean()
+            mean = group[["dice", *others]].mean()
             each = " / ".join(f"{value:.3f}" for value in group.sort_values("seed")["dice"])
             rest = " | ".join(f"{mean[metric]:.3f}" for metric in others)
             judgements, seconds = group[list(COST)].astype(float).mean()

@@ -22,9 +22,10 @@ def commands() -> set[tuple[str, ...]]:
 
 
 def schedules() -> set[tuple[str, ...]]:
-    """What may go behind the first file of a command: nothing, a preset, or overlays that programs name together."""
+    """What may go behind the first file of a command: nothing, a preset, or overlays that are named together."""
     presets = {(str(path.relative_to(ROOT / "configs")),) for path in (ROOT / "configs" / "presets").glob("*.json")}
-    return {(), *presets, *(tuple(files) for files in in_programs() if all(map(is_schedule, files)))}
+    in_commands = {tuple(filter(is_schedule, files)) for files in in_documents()}
+    return {(), *presets, *in_commands, *(tuple(files) for files in in_programs() if all(map(is_schedule, files)))}
 
 
 def in_documents() -> Iterator[list[str]]:

@@ -49,6 +49,33 @@ def new_folder(output: Path) -> Iterator[Path]:
         os.close(lock)
 
 
+@contextmanager
+def scratch_folder(output: Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``output``, deleted at the end of the block.
+
+    That of a run that is killed is deleted by :func:`finish_replacing`.
+
+    Args:
+        output: the file or folder that is made with its help; it is not touched.
+
+    Yields:
+        The temporary folder, empty.
+
+    Raises:
+        StorageError: the disk is full, read-only or over quota, whatever exception the block raised for it.
+    """
+    output = output.resolve()
+    make_folder(output.parent)
+    with storage_errors(output, output):
+        folder, lock = _make_partial(output)
+    try:
+        with storage_errors(output, folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
 def finish_replacing(output: Path) -> None:
     """Finish or undo what killed runs of :func:`new_folder` left. Call it before anything else is done with the folder.
 

@@ -3,6 +3,8 @@
 A folder holds ``images/``, optionally ``labels/`` and any number of points files, and ``datalist.json`` in MONAI's
 decathlon form: ``{"name": "vnc", "pixel_size": 20.0, "training": [{"image": "images/train_000.png", "label":
 "labels/train_000.png"}], "validation": [], "test": [...]}``. ``pixel_size`` is in nanometres, or null if unknown.
+Where the images were resampled, entries may also have ``"native_label"``, the mask on the grid that the image had
+before, and ``"native_pixel_size"``, its nanometres per pixel: evaluations score on this grid too.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +15,7 @@ from bundle.data.image_files import ImageHeader, read_section_header
 from bundle.data.points import Clicks, PointsFile, check_inside, crowded, read_points
 from bundle.errors import DataError
 from bundle.json_files import read_json, write_json
-from bundle.keys import COMPLETE, IMAGE, LABEL, PIXEL_SIZE, POINT_LABELS, POINTS
+from bundle.keys import COMPLETE, IMAGE, LABEL, NATIVE_LABEL, NATIVE_PIXEL_SIZE, PIXEL_SIZE, POINT_LABELS, POINTS
 
 DATALIST = "datalist.json"
 SYNTHETIC = "synthetic"
@@ -69,8 +71,8 @@ def read_datalist(folder: str | Path) -> dict[str, Any]:
         folder: domain folder.
 
     Returns:
-        ``name``, ``pixel_size`` (nm or None), and for each of `SPLITS` a list, perhaps empty, of ``{"image": path}``
-        or ``{"image": path, "label": path}``, relative to the folder.
+        ``name``, ``pixel_size`` (nm or None), and for each of `SPLITS` a list, perhaps empty, of ``{"image": path}``,
+        relative to the folder, perhaps with ``label`` and ``native_label`` (paths) and ``native_pixel_size`` (nm).
 
     Raises:
         DataError: the folder or its list is missing or malformed.
@@ -85,17 +87,17 @@ def read_datalist(folder: str | Path) -> dict[str, Any]:
     for split, entries in splits.items():
         if not isinstance(entries, list) or not all(map(_is_entry, entries)):
             raise DataError(
-                f'{path}: {split}: expected a list of {{"image": path}}, with "label": path where it has one'
+                f'{path}: {split}: expected a list of {{"image": path}}, with "label": path where it has one, and '
+                '"native_label": path with "native_pixel_size": nanometres where it was resampled'
             )
     pixel_size = content.get("pixel_size")
-    number = isinstance(pixel_size, int | float) and not isinstance(pixel_size, bool)
-    if pixel_size is not None and not (number and pixel_size > 0):
+    if pixel_size is not None and not _is_nanometres(pixel_size):
         raise DataError(f"{path}: pixel_size is {pixel_size!r}; expected nanometres per pixel, or null if unknown")
     return {"name": content.get("name", Path(folder).name), "pixel_size": pixel_size, **splits}
 
 
 def write_datalist(
-    folder: str | Path, name: str, pixel_size: float | None, splits: Mapping[str, Sequence[Mapping[str, str]]]
+    folder: str | Path, name: str, pixel_size: float | None, splits: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> None:
     """Write the list of a domain folder, atomically.
 
@@ -158,8 +160,17 @@ def check_replaceable(output: Path, overwrite: bool, inputs: Iterable[Path]) -> 
             raise DataError(f"{file}: is an input inside of the output {output}; choose another output")
 
 
+def _is_nanometres(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
 def _is_entry(entry: Any) -> bool:
-    return isinstance(entry, dict) and isinstance(entry.get(IMAGE), str) and isinstance(entry.get(LABEL, ""), str)
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get(IMAGE), str)
+        and all(isinstance(entry.get(name, ""), str) for name in (LABEL, NATIVE_LABEL))
+        and _is_nanometres(entry.get(NATIVE_PIXEL_SIZE, 1))
+    )
 
 
 def _item(folder: Path, entry: Mapping[str, str], found: PointsFile, file: Path, labels: bool) -> dict[str, Any]:

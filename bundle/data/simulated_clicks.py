@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import label, regionprops
 
+from bundle.data.domain_folder import SPLITS
+from bundle.data.points import Clicks, PointsFile
+
 
 def click_instances(mask: NDArray[Any], random: np.random.Generator) -> list[list[int]]:
     """Click every instance once.
@@ -45,3 +48,31 @@ def share_of(
     kept[np.random.default_rng(seed).permutation(total)[:count]] = True
     chosen = iter(kept.tolist())
     return {image: [point for point in points if next(chosen)] for image, points in clicks.items()}
+
+
+def points_files(
+    clicks: Mapping[str, Mapping[str, list[list[int]]]], shares: Sequence[float], seed: int
+) -> dict[str, PointsFile]:
+    """Draw shares of the clicks, of each split by itself.
+
+    Args:
+        clicks: a click in every instance, for each split that has masks, by image.
+        shares: of the instances, in (0,1].
+        seed: of the draws.
+
+    Returns:
+        Content of the points file of each share, by its name, such as ``points_15.json``; none if no image has a mask.
+    """
+    if not clicks:
+        return {}
+    return {
+        f"points_{share * 100:g}.json": PointsFile(
+            {
+                image: Clicks(points, [1] * len(points))
+                for number, split in enumerate(SPLITS)
+                for image, points in share_of(clicks.get(split, {}), share, [seed, number, 1]).items()
+            },
+            complete=share >= 1,
+        )
+        for share in shares
+    }

@@ -21,7 +21,8 @@ from bundle.errors import SettingError
 from bundle.handler_order import LOGGERS
 from bundle.metrics.health import compare_shapes, describe_image, describe_instances
 from bundle.metrics.instances import label_instances
-from bundle.metrics.segmentation import SCORES, segmentation_scores
+from bundle.metrics.segmentation import DETAILS, NATIVE, SCORES, segmentation_scores
+from bundle.transforms.resampling import AREA_RATIO
 
 METRICS_FILE = "metrics.csv"
 HEALTH_FILE = "health.csv"
@@ -33,10 +34,13 @@ class EvaluationTable:
     Needs an evaluator with ``decollate=True`` whose post-transforms leave a binary mask under ``keys.PRED``. Items may
     have a label and a mode; an image may come once for each mode. Written at the end of the epoch:
 
-    - ``metrics.csv``: for each image ``image``, ``mode``, the scores ``dice``, ``iou``, ``aji``, ``pq``, ``empty``
-      (1: neither truth nor prediction, which the scores count as 1) and ``instances``, ``instances_per_megapixel``,
-      ``foreground_share`` of the prediction; then a row ``mean`` for each mode (of ``empty`` that is the
-      share). Cells that need a label stay blank where there is none.
+    - ``metrics.csv``: for each image ``image``, ``mode``, the scores ``dice``, ``iou``, ``aji``, ``pq``, ``precision``,
+      ``recall``, ``empty`` (1: neither truth nor prediction, which the scores count as 1) and ``instances``,
+      ``instances_per_megapixel``, ``foreground_share`` of the prediction; then a row ``mean`` for each mode (of
+      ``empty`` that is the share). Cells that need a label stay blank where there is none. Where items have
+      ``keys.NATIVE_LABEL`` and ``keys.NATIVE_PRED`` (:class:`bundle.transforms.ToNativePixelsd`), the scores follow
+      once more as ``native_dice``, ..., on the grid that the image had before it was resampled, and
+      ``native_pixel_size``.
     - ``health.csv``: for each mode, the shapes of the predicted instances against those of the source domain, see
       :func:`bundle.metrics.health.compare_shapes`.
 
@@ -49,7 +53,7 @@ class EvaluationTable:
         output_dir: folder of the tables, made if it does not exist.
         connectivity: 4 or 8 neighbours make an instance.
         min_size: predicted components of this many pixels or fewer are dropped (15 in the evaluation of Prefer-DAS,
-            arXiv 2602.19423).
+            arXiv 2602.19423); on another grid those of the same area.
         pixel_size: nanometres; adds areas in nm^2 to the health report. None: pixels only.
         source_labels: label files of the source domain, above 0 foreground, for the health report. None: it describes
             the predictions alone.
@@ -114,12 +118,24 @@ class EvaluationTable:
         pred, truth = item[keys.PRED], item.get(keys.LABEL)
         image, mode = self._image_name(item), item.get(keys.MODE, "automatic")
         instances = label_instances(pred, self.min_size, self.connectivity)
-        scores: dict[str, float] = dict.fromkeys((*SCORES, "empty"), float("nan"))
+        scores: dict[str, float] = dict.fromkeys((*SCORES, *DETAILS, "empty"), float("nan"))
         if truth is not None:
             scores = segmentation_scores(pred, truth, self.min_size, self.connectivity)
             scores["empty"] = float(not instances.any() and not (truth > 0).any())
-        self._rows.append({"image": image, "mode": mode, **scores, **describe_image(instances)})
+        described = {**describe_image(instances), **self._native_scores(item)}
+        self._rows.append({"image": image, "mode": mode, **scores, **described})
         self._shapes.append(describe_instances(instances, image, self.pixel_size).assign(mode=mode))
+
+    def _native_scores(self, item: Mapping[str, Any]) -> dict[str, float]:
+        """The scores on the grid that the image had before it was resampled; none where it was not."""
+        pred, truth = item.get(keys.NATIVE_PRED), item.get(keys.NATIVE_LABEL)
+        if pred is None or truth is None:
+            return {}
+        ratio = float(getattr(pred, "meta", {}).get(AREA_RATIO, 1.0))
+        found = segmentation_scores(pred, truth, self.min_size * ratio, self.connectivity)
+        size = item.get(keys.NATIVE_PIXEL_SIZE)
+        sizes = {} if size is None else {keys.NATIVE_PIXEL_SIZE: float(size)}
+        return {f"{NATIVE}{name}": value for name, value in found.items()} | sizes
 
     def _image_name(self, item: Mapping[str, Any]) -> str:
         """The item's file name, from where ``SaveImaged`` takes it; a running number if there is none, as there."""
@@ -134,8 +150,9 @@ class EvaluationTable:
         rows = pd.DataFrame(_pool(self._rows))
         shapes = pd.concat(_pool(self._shapes), ignore_index=True)
         means = rows.drop(columns="image").groupby("mode", sort=False).mean()
+        names = [name for name in means.columns if name.removeprefix(NATIVE) in (*SCORES, *DETAILS)]
         for mode, row in means.iterrows():
-            engine.state.metrics.update({f"{mode}_{name}": float(row[name]) for name in SCORES if pd.notna(row[name])})
+            engine.state.metrics.update({f"{mode}_{name}": float(row[name]) for name in names if pd.notna(row[name])})
         if idist.get_rank() == 0:
             self._log_empty(engine, rows)
             means = means.reset_index().assign(image="mean")

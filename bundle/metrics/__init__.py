@@ -4,9 +4,11 @@ from bundle.metrics.aji import compute_aji, compute_pq
 from bundle.metrics.health import compare_shapes, describe_image, describe_instances
 from bundle.metrics.instances import label_instances
 from bundle.metrics.measurements import measure_instances
-from bundle.metrics.segmentation import SCORES, segmentation_scores
+from bundle.metrics.segmentation import DETAILS, NATIVE, SCORES, segmentation_scores
 
 __all__ = [
+    "DETAILS",
+    "NATIVE",
     "SCORES",
     "compare_shapes",
     "compute_aji",

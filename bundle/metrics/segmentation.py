@@ -1,19 +1,23 @@
-"""The four scores of the paper's tables, for each image: Dice, Jaccard (IoU), AJI and PQ."""
+"""The four scores of the paper's tables, for each image: Dice, Jaccard (IoU), AJI and PQ; and precision and recall."""
 
 from __future__ import annotations
 
 import torch
-from monai.metrics import compute_dice, compute_iou
+from monai.metrics import compute_confusion_matrix_metric, compute_dice, compute_iou, get_confusion_matrix
 
 from bundle.metrics.aji import compute_aji, compute_pq
 from bundle.metrics.instances import label_instances
 
 SCORES = ("dice", "iou", "aji", "pq")
 """Names of the scores, in the order of every table."""
+DETAILS = ("precision", "recall")
+"""Of pixels, beside Dice, their harmonic mean: what of the prediction is true, and what of the truth is predicted."""
+NATIVE = "native_"
+"""Before the names of scores on the grid that an image had before it was resampled."""
 
 
 def segmentation_scores(
-    pred: torch.Tensor, truth: torch.Tensor, min_size: int = 15, connectivity: int = 8
+    pred: torch.Tensor, truth: torch.Tensor, min_size: float = 15, connectivity: int = 8
 ) -> dict[str, float]:
     """Score one predicted mask.
 
@@ -28,7 +32,7 @@ def segmentation_scores(
         connectivity: 4 or 8 neighbours make a component.
 
     Returns:
-        ``dice``, ``iou``, ``aji`` and ``pq``, each in [0,1].
+        `SCORES` and `DETAILS`, each in [0,1].
 
     Raises:
         ValueError: if the masks are not of one shape (1,H,W).
@@ -47,4 +51,12 @@ def segmentation_scores(
         "iou": compute_iou(pred_mask, true_mask, ignore_empty=False).item(),
         "aji": compute_aji(pred_instances, true_instances),
         "pq": compute_pq(pred_instances, true_instances),
+        **_details(pred_mask, true_mask),
     }
+
+
+def _details(pred: torch.Tensor, truth: torch.Tensor) -> dict[str, float]:
+    """Precision and recall of masks (1,H,W) of 0 and 1. One without a denominator is 1 if both are empty, else 0."""
+    counts = get_confusion_matrix(pred[None], truth[None])
+    empty = float(not pred.any() and not truth.any())
+    return {name: compute_confusion_matrix_metric(name, counts).nan_to_num(nan=empty).item() for name in DETAILS}

@@ -4,7 +4,7 @@ from .instances import LabelInstancesd
 from .judgements import GatherChosend, LoadJudgementsd
 from .loading import LoadGrayImaged
 from .outputs import SaveOutputsd, SplitOutputd
-from .resampling import ToInputPixelsd, ToNetworkPixelsd
+from .resampling import ToInputPixelsd, ToNativePixelsd, ToNetworkPixelsd
 from .section import SingleSectiond
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "SingleSectiond",
     "SplitOutputd",
     "ToInputPixelsd",
+    "ToNativePixelsd",
     "ToNetworkPixelsd",
     "click_channels",
     "density_map",

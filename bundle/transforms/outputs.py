@@ -33,14 +33,23 @@ class SplitOutputd(MapTransform):
     Args:
         keys: the network's output.
         threshold: probability above which a pixel is foreground.
+        density_key: where the density goes; None for nowhere.
+        allow_missing_keys: leave items as they are that have no output under ``keys``.
 
     Raises:
         SettingError: when ``threshold`` is not between 0 and 1.
         DataError: when called: the output is not finite.
     """
 
-    def __init__(self, keys: str = K.PRED, threshold: float = 0.5) -> None:
-        super().__init__(keys)
+    def __init__(
+        self,
+        keys: str = K.PRED,
+        threshold: float = 0.5,
+        density_key: str | None = K.DENSITY,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.density_key = density_key
         if not 0 < threshold < 1:
             raise SettingError(f"threshold must be between 0 and 1, got {threshold}")
         self.logit = float(np.log(threshold / (1 - threshold)))
@@ -55,7 +64,8 @@ class SplitOutputd(MapTransform):
                     f"the network's output for {_input_file(out, 'an image')} holds NaN or infinite values: look for "
                     "NaN in the image, and try amp false"
                 )
-            d[K.DENSITY] = density_of(out).float().clamp(0, 1)
+            if self.density_key is not None:
+                d[self.density_key] = density_of(out).float().clamp(0, 1)
             d[key] = (logits_of(out) > self.logit).byte()
         return d
 

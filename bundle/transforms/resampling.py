@@ -93,11 +93,45 @@ class ToInputPixelsd(MapTransform):
             if INPUT_SHAPE not in meta:
                 continue
             x, y = (int(length) for length in meta.pop(INPUT_SHAPE))
-            values = torch.as_tensor(out).as_subclass(torch.Tensor).float()
-            wanted = functional.interpolate(values[None], (x, y), mode="bilinear", antialias=True)[0]
-            meta[AREA_RATIO] = x * y / (out.shape[-2] * out.shape[-1])
-            d[key] = MetaTensor(wanted, meta=meta)
+            d[key] = _on_grid(out, (x, y), meta)
         return d
+
+
+class ToNativePixelsd(MapTransform):
+    """Add the network's output (2,X,Y) on the grid that an image of a domain folder had before it was resampled.
+
+    It is interpolated as :class:`ToInputPixelsd` does it, so that a mask made of it is one that an inference on the
+    original image gives. An item without a mask on that grid stays as it is.
+
+    Args:
+        keys: the network's output.
+        native_key: where the other output goes.
+        label_key: the mask (1,X,Y) on the grid.
+    """
+
+    def __init__(
+        self, keys: KeysCollection = K.PRED, native_key: str = K.NATIVE_PRED, label_key: str = K.NATIVE_LABEL
+    ) -> None:
+        super().__init__(keys)
+        self.native_key = native_key
+        self.label_key = label_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the item with the output on the grid of the mask added."""
+        d = dict(data)
+        for key in self.key_iterator(d):
+            if self.label_key in d:
+                x, y = (int(length) for length in d[self.label_key].shape[-2:])
+                d[self.native_key] = _on_grid(d[key], (x, y), dict(getattr(d[key], "meta", {})))
+        return d
+
+
+def _on_grid(out: Any, size: tuple[int, int], meta: dict[str, Any]) -> MetaTensor:
+    """An output (2,X,Y) interpolated to another size."""
+    values = torch.as_tensor(out).as_subclass(torch.Tensor).float()
+    wanted = functional.interpolate(values[None], size, mode="bilinear", antialias=True)[0]
+    ratio = size[0] * size[1] / (out.shape[-2] * out.shape[-1])
+    return MetaTensor(wanted, meta={**meta, AREA_RATIO: ratio})
 
 
 def _resampled(image: Any, size: tuple[int, int]) -> torch.Tensor:

@@ -1,8 +1,10 @@
+import json
+
 import pytest
 
 from bundle.data.evaluation_items import evaluation_items
 from bundle.errors import DataError
-from bundle.keys import LABEL, MODE
+from bundle.keys import LABEL, MODE, NATIVE_LABEL, NATIVE_PIXEL_SIZE
 from tests.conftest import TEST, write_domain
 
 
@@ -21,3 +23,28 @@ def test_a_validation_needs_labels_and_an_evaluation_does_not(tmp_path):
     with pytest.raises(DataError, match="has no label; the split 'test' cannot be validated on"):
         evaluation_items(folder, "test", need_labels=True)
     assert len(evaluation_items(folder, "test")) == TEST
+
+
+def test_masks_of_the_grid_before_resampling_come_along(tmp_path):
+    folder = write_domain(tmp_path / "domain", 0, 90)
+    datalist = json.loads((folder / "datalist.json").read_text())
+    datalist["test"][1] |= {"native_label": "labels/test_0.png", "native_pixel_size": 5}
+    (folder / "datalist.json").write_text(json.dumps(datalist))
+    items = evaluation_items(folder, "test", "points_100.json")
+    assert [item.get(NATIVE_LABEL) for item in items] == [None, str(folder / "labels/test_0.png")] * 2
+    assert [item.get(NATIVE_PIXEL_SIZE) for item in items] == [None, 5] * 2
+    (folder / "labels/test_0.png").rename(folder / "labels/gone.png")
+    datalist["test"] = datalist["test"][1:]
+    (folder / "datalist.json").write_text(json.dumps(datalist))
+    with pytest.raises(DataError, match=r"test_0\.png: no such file"):
+        evaluation_items(folder, "test")
+
+
+@pytest.mark.parametrize("entry", [{"native_label": 3}, {"native_pixel_size": "5"}, {"native_pixel_size": 0}])
+def test_entries_that_cannot_be_are_refused(tmp_path, entry):
+    folder = write_domain(tmp_path / "domain", 0, 90)
+    datalist = json.loads((folder / "datalist.json").read_text())
+    datalist["test"][0] |= entry
+    (folder / "datalist.json").write_text(json.dumps(datalist))
+    with pytest.raises(DataError, match=r'test: expected a list of .*"native_label": path with "native_pixel_size"'):
+        evaluation_items(folder, "test")

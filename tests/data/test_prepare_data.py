@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -472,3 +473,28 @@ def test_real_sections(tmp_path):
         assert abs(before.mean() - after.mean()) < 1
         assert abs((imread(name % "labels") > 0).mean() - (imread(item[LABEL]) > 0).mean()) < 0.003
         assert all(imread(item[LABEL])[y, x] == 255 for x, y in item[POINTS])
+
+
+def test_validation_images_of_their_own(tmp_path, masked):
+    shutil.copytree(masked / "test", masked / "validation")
+    prepared = _prepare(tmp_path, data=masked)
+    assert [entry[IMAGE] for entry in prepared.entries["validation"]] == ["images/validation_c.png"]
+    _refused(tmp_path, "there are validation images", data=masked, validation_share=0.5, overwrite=True)
+
+
+def test_values_of_masks_that_are_background(tmp_path, masked):
+    prepared = _prepare(tmp_path, data=masked, background=(0, 7))
+    assert prepared.instances == {"training": 3, "test": 1}
+    labels = [imread(item[LABEL]) for item in load_domain(tmp_path / "out", "training")]
+    assert np.count_nonzero(labels[0]) == 3 * 6 + 1
+
+
+def test_masks_of_the_input_are_kept_where_they_are_scored_on(tmp_path, masked):
+    prepared = _prepare(tmp_path, data=masked, output_pixel_size=10.0)
+    entry = prepared.entries["test"][0]
+    assert (entry["native_label"], entry["native_pixel_size"]) == ("native_labels/test_c.png", 5.0)
+    np.testing.assert_array_equal(
+        imread(tmp_path / "out" / entry["native_label"]), (imread(masked / "test/labels/c.png") > 0) * np.uint8(255)
+    )
+    assert all("native_label" not in entry for entry in prepared.entries["training"])
+    assert len(list((tmp_path / "out/native_labels").iterdir())) == 1

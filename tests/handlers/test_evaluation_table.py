@@ -15,6 +15,7 @@ from PIL import Image
 from bundle import keys
 from bundle.errors import DataError, SettingError
 from bundle.handlers.evaluation_table import EvaluationTable
+from bundle.metrics import DETAILS, SCORES
 
 TRUTH = np.zeros((20, 30), np.uint8)  # 20 rows, 30 columns
 TRUTH[0:10, 0:10] = 255
@@ -96,7 +97,7 @@ def test_table_of_a_real_evaluation(files: dict[str, str], tmp_path: Path) -> No
     assert means.loc["automatic", "iou"] == pytest.approx((0.5 + 1 + 0) / 3)
     assert means.loc["interactive", "iou"] == 1
     assert recorder.metrics["automatic_iou"] == pytest.approx(0.5)
-    assert set(recorder.metrics) == {f"{m}_{s}" for m in means.index for s in ("dice", "iou", "aji", "pq")}
+    assert set(recorder.metrics) == {f"{m}_{s}" for m in means.index for s in (*SCORES, *DETAILS)}
     assert not list(tmp_path.rglob("*.tmp"))
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bundle.metrics.segmentation import SCORES, segmentation_scores
+from bundle.metrics.segmentation import DETAILS, SCORES, segmentation_scores
 
 
 def _mask(*boxes: tuple[int, int, int, int]) -> torch.Tensor:
@@ -23,6 +23,8 @@ def test_worked_by_hand() -> None:
     assert scores["iou"] == pytest.approx(30 / 150)
     assert scores["aji"] == pytest.approx(30 / (50 + 50 + 50))  # first pair, second truth, unused prediction
     assert scores["pq"] == pytest.approx((30 / 50) / (1 + 0.5 + 0.5))
+    assert scores["precision"] == pytest.approx(30 / 80)
+    assert scores["recall"] == pytest.approx(30 / 100)
 
 
 def test_dust_counts_when_it_is_kept_and_never_leaves_the_truth() -> None:
@@ -55,4 +57,4 @@ def test_shapes_that_differ_are_refused() -> None:
 
 
 def test_every_score_has_a_name() -> None:
-    assert tuple(segmentation_scores(PRED, TRUTH)) == SCORES
+    assert tuple(segmentation_scores(PRED, TRUTH)) == (*SCORES, *DETAILS)

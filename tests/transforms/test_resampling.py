@@ -13,6 +13,7 @@ from bundle.transforms import (
     LoadGrayImaged,
     SplitOutputd,
     ToInputPixelsd,
+    ToNativePixelsd,
     ToNetworkPixelsd,
 )
 from tests.image_writers import write_fiji, write_png
@@ -133,3 +134,22 @@ def test_clicks_are_in_pixels_of_the_file():
     assert found[1:].nonzero().tolist() == [[0, 20, 8], [1, 43, 23]]
     with pytest.raises(DataError, match="outside the image of 110x60 pixels"):
         AddClickChannelsd()({K.IMAGE: image, "foreground": [[110, 0]]})
+
+
+def test_an_output_comes_on_the_grid_of_the_native_mask_too():
+    """As an inference on the image before would have it; items without such a mask stay."""
+    item = {K.IMAGE: image_of(ROWS)}
+    seen = ToNetworkPixelsd(pixel_size=20, image_pixel_size=8)(item)[K.IMAGE]
+    out = output_of(seen, (seen[0] > 125).float())
+    native = torch.zeros(1, 110, 60)
+    prepared = MetaTensor(out.as_tensor(), meta={"filename_or_obj": "a.png"})
+    found = ToNativePixelsd()({K.PRED: prepared, K.NATIVE_LABEL: native})
+    expected = ToInputPixelsd()({K.PRED: out})[K.PRED]
+    torch.testing.assert_close(found[K.NATIVE_PRED].as_tensor(), expected.as_tensor())
+    assert found[K.NATIVE_PRED].meta["area_ratio"] == expected.meta["area_ratio"] == 110 * 60 / (44 * 24)
+    assert found[K.PRED] is prepared
+    bare = {K.PRED: prepared}
+    assert ToNativePixelsd()(bare) == bare
+    masks = SplitOutputd(K.NATIVE_PRED, density_key=None, allow_missing_keys=True)
+    assert masks(bare) == bare
+    assert set(masks(found)) == set(found), "the density of the network's grid is not written over"
