@@ -17,10 +17,10 @@ NAMES = ("model_synthetic", "model")
 LARGEST = 25_000_000
 """Bytes of both files together."""
 LEAST = {
-    ("model_synthetic", "automatic"): 0.7,
-    ("model_synthetic", "interactive"): 0.75,
-    ("model", "automatic"): 0.6,
-    ("model", "interactive"): 0.75,
+    ("model_synthetic", "automatic"): 0.64,
+    ("model_synthetic", "interactive"): 0.76,
+    ("model", "automatic"): 0.58,
+    ("model", "interactive"): 0.72,
 }
 """Dice on synthetic images of another seed than the training's. They have more of mitochondria than the tissue for
 which the logits of ``model`` are adjusted most."""
@@ -34,7 +34,7 @@ def weights(name):
 def tissue(tmp_path_factory):
     """A domain folder of images that no training has seen, and a points file with a click in each mitochondrion."""
     folder = SyntheticDataset(
-        tmp_path_factory.mktemp("tissue"), pixel_size=20.0, number=8, shape=(128, 160), seed=1000
+        tmp_path_factory.mktemp("tissue"), pixel_size=20.0, number=32, shape=(128, 160), seed=1000
     ).render_all()
     random = np.random.default_rng(0)
     clicks = {}
