@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from monai.data import CacheDataset, Dataset
+from monai.data.utils import set_rnd
 from monai.transforms import Randomizable
+from monai.utils import MAX_SEED
 from skimage.exposure import match_histograms
 
 from bundle import keys as K
@@ -46,6 +49,26 @@ class DomainPairDataset(CacheDataset, Randomizable):
         super().__init__(data=[{K.COMPLETE: False, **item} for item in data], transform=transform, **kwargs)
         self.source = source
         self.match_prob = match_prob
+
+    def set_random_state(
+        self, seed: int | None = None, state: np.random.RandomState | None = None
+    ) -> DomainPairDataset:
+        """Set the state of its own draws, and from it those of the target's and of the source's transforms.
+
+        MONAI's data loader calls this for each worker and epoch, and looks no further: without it all of them would
+        draw the same, and the source the same as the target.
+
+        Args:
+            seed: of the state; None for one that the operating system gives, unless ``state`` is given.
+            state: taken as it is.
+
+        Returns:
+            This data set.
+        """
+        super().set_random_state(seed, state)
+        for part in (self.transform, self.source):
+            set_rnd(part, int(self.R.randint(MAX_SEED, dtype="uint32")))
+        return self
 
     def __getitem__(self, index: Any) -> dict[str, Any]:
         """Return the target item at an index and a random source item."""

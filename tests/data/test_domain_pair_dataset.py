@@ -1,6 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from monai.data import CacheDataset, DataLoader
+from monai.transforms import Compose, RandSpatialCropd
+from monai.utils import set_determinism
 
 from bundle import keys as K
 from bundle.data.domain_pair_dataset import DomainPairDataset, match_gray_values
@@ -55,3 +58,55 @@ def test_an_item_says_which_target_it_is():
 def test_a_probability_out_of_range_is_refused():
     with pytest.raises(ValueError, match="match_prob"):
         pairs(match_prob=1.5)
+
+
+SIDE = 64
+
+
+def places(seed: int, workers: int, epochs: int = 1) -> list[dict[str, np.ndarray]]:
+    """Where the crops of each epoch were made: (64,2), x and y, in the source and in the target.
+
+    There is one image, and a crop of one pixel tells its place.
+    """
+    x, y = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
+    images = [{K.IMAGE: torch.stack((x, y)).float()}] * 64
+    set_determinism(seed)
+    try:
+        crops = [Compose([RandSpatialCropd(K.IMAGE, roi_size=[1, 1], random_size=False)]) for _ in range(2)]
+        source = CacheDataset(images, crops[0], progress=False)
+        batches = DataLoader(DomainPairDataset(images, crops[1], source, progress=False), workers, batch_size=2)
+        found = [list(batches) for _ in range(epochs)]
+    finally:
+        set_determinism(None)
+    return [
+        {name: np.concatenate([pair[name][K.IMAGE].numpy()[..., 0, 0] for pair in pairs]) for name in pairs[0]}
+        for pairs in found
+    ]
+
+
+def share(one: np.ndarray, other: np.ndarray) -> float:
+    """Share of the places that are the same in both."""
+    return float((one == other).all(1).mean())
+
+
+def test_workers_epochs_and_processes_draw_crops_of_their_own():
+    """Batches of two go to two workers in turn. A process has a seed of its own, as multi_gpu_train.json gives it."""
+    (first, second), (other_process,) = places(seed=0, workers=2, epochs=2), places(seed=1, workers=2)
+    for name in (K.SOURCE, K.TARGET):
+        assert share(first[name], second[name]) < 0.1
+        assert share(first[name], other_process[name]) < 0.1
+        workers = [first[name].reshape(-1, 2, 2)[number::2].reshape(-1, 2) for number in range(2)]
+        assert share(*workers) < 0.1
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_source_and_target_crops_have_nothing_to_do_with_each_other(workers):
+    (found,) = places(seed=0, workers=workers)
+    for axis in range(2):
+        assert abs(np.corrcoef(found[K.SOURCE][:, axis], found[K.TARGET][:, axis])[0, 1]) < 0.4
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_one_seed_draws_the_same_crops(workers):
+    one, other = (places(seed=3, workers=workers, epochs=2) for _ in range(2))
+    assert all(share(a[name], b[name]) == 1 for a, b in zip(one, other, strict=True) for name in a)
