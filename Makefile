@@ -11,23 +11,34 @@ LABEL_INSTALLED := $(LABEL_VENV)/.installed
 BIOIMAGEIO_VENV := .venv-bioimageio
 BIOIMAGEIO_INSTALLED := $(BIOIMAGEIO_VENV)/.installed
 
-# make demo DATA=DIR SOURCE=vnc TARGET=lucchi-pp [SOURCE_PIXEL_SIZE=4.6] [TARGET_PIXEL_SIZE=5] [PIXEL_SIZE=20] [SEED=0] [RUN=runs/demo] [DOMAINS=DIR] [STUDY=1]
-SEED ?= 0
-RUN ?= runs/demo
-PIXEL_SIZE ?= 20
-DEMO = --run $(RUN) --seed $(SEED) --pixel-size $(PIXEL_SIZE) \
+# make infer IMAGE=scans/new.tif [PIXEL_SIZE=8] [POINTS=clicks.csv] [OUTPUT=masks] [CHECKPOINT=models/model.pt] [RESUME=1]
+INFER = "$(or $(IMAGE),$(error name an image or a folder: make infer IMAGE=scans/new.tif PIXEL_SIZE=8))" \
+  $(if $(PIXEL_SIZE),--pixel-size $(PIXEL_SIZE)) $(if $(POINTS),--points "$(POINTS)") $(if $(OUTPUT),--output "$(OUTPUT)") \
+  $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)") $(if $(RESUME),--resume)
+
+# make demo [RUN=runs/demo] [CHECKPOINT=models/model_synthetic.pt] [SEED=0]
+DEMO = $(if $(DATA)$(SOURCE)$(TARGET),$(error domains of your own are compared by: make comparison DATA=DIR SOURCE=NAME TARGET=NAME)) \
+  $(if $(RUN),--run "$(RUN)") $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)") $(if $(SEED),--seed $(SEED))
+
+# make comparison DATA=DIR SOURCE=vnc TARGET=lucchi-pp [SOURCE_PIXEL_SIZE=4.6] [TARGET_PIXEL_SIZE=5] [PIXEL_SIZE=20] [SEED=0] [RUN=runs/comparison] [DOMAINS=DIR] [WEIGHTS=FILE] [STUDY=1]
+COMPARISON = $(if $(RUN),--run $(RUN)) $(if $(SEED),--seed $(SEED)) $(if $(PIXEL_SIZE),--pixel-size $(PIXEL_SIZE)) \
   $(if $(DATA),--data $(DATA)) $(if $(SOURCE),--source $(SOURCE)) $(if $(TARGET),--target $(TARGET)) \
   $(if $(SOURCE_PIXEL_SIZE),--source-pixel-size $(SOURCE_PIXEL_SIZE)) \
-  $(if $(TARGET_PIXEL_SIZE),--target-pixel-size $(TARGET_PIXEL_SIZE)) $(if $(DOMAINS),--domains $(DOMAINS)) $(if $(STUDY),--study)
+  $(if $(TARGET_PIXEL_SIZE),--target-pixel-size $(TARGET_PIXEL_SIZE)) $(if $(DOMAINS),--domains $(DOMAINS)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(STUDY),--study)
 
 # make annotate DATA=data/target [CHECKPOINT=models/adapted.pt] [CONFIG=configs/presets/cpu.json] [PORT=8000]
-CHECKPOINT ?= models/adapted.pt
 PORT ?= 8000
 
-.PHONY: demo test lint bench fuzz annotate browser-test label label-serve label-test bioimageio bioimageio-test
+.PHONY: demo infer comparison test lint bench weights fuzz annotate browser-test label label-serve label-test bioimageio bioimageio-test
 
 demo: $(INSTALLED)
 	$(BIN)/python -m scripts.demo $(DEMO)
+
+infer: $(INSTALLED)
+	$(BIN)/python -m scripts.infer $(INFER)
+
+comparison: $(INSTALLED)
+	$(BIN)/python -m scripts.compare $(COMPARISON)
 
 # make test FAST=1 leaves out the slow tests; COVERAGE=1 says what is not run, and fails below the floor in pyproject.toml.
 # A worker takes whole files, since tests of one file share trained networks.
@@ -45,13 +56,17 @@ bench: $(INSTALLED)
 	$(BIN)/python -m scripts.benchmark preference_step --json runs/preference_step.json
 	$(BIN)/python -m scripts.benchmark click --json runs/click.json --threads 2
 
+# make weights [DATA=DIR [DATA_PIXEL_SIZE=4.6]]: hours; interrupted, it goes on where it was
+weights: $(INSTALLED)
+	$(BIN)/python -m scripts.make_weights $(if $(DATA),--data $(DATA)) $(if $(DATA_PIXEL_SIZE),--pixel-size $(DATA_PIXEL_SIZE))
+
 # damaged files and hostile requests, in child processes; what is found goes to runs/fuzz
 SECONDS ?= 600
 fuzz: $(INSTALLED)
 	$(BIN)/python -m scripts.fuzz --seconds $(SECONDS)
 
 annotate: $(INSTALLED)
-	$(BIN)/python -m scripts.annotate --data $(DATA) --checkpoint $(CHECKPOINT) --port $(PORT) $(if $(CONFIG),--config $(CONFIG))
+	$(BIN)/python -m scripts.annotate --data $(DATA) $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT)) --port $(PORT) $(if $(CONFIG),--config $(CONFIG))
 
 # the annotation page in a real browser: Chromium, such as Debian's package; screenshots go to runs/browser
 browser-test: $(INSTALLED)
@@ -61,9 +76,9 @@ browser-test: $(INSTALLED)
 # MONAI Label in an environment of its own, for it holds numpy below 2
 label: $(LABEL_INSTALLED)
 
-# make label-serve STUDIES=data/studies [CHECKPOINT=models/adapted.pt] [CONFIG=configs/presets/cpu.json] [PORT=8000]
+# make label-serve STUDIES=data/studies [CHECKPOINT=models/adapted.pt] [CONFIG=configs/presets/cpu.json] [PIXEL_SIZE=NM] [PORT=8000]
 label-serve: $(LABEL_INSTALLED)
-	$(LABEL_VENV)/bin/python -m scripts.label_server --studies $(STUDIES) --checkpoint $(CHECKPOINT) --port $(PORT) $(if $(CONFIG),--config $(CONFIG))
+	$(LABEL_VENV)/bin/python -m scripts.label_server --studies $(STUDIES) $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT)) --port $(PORT) $(if $(CONFIG),--config $(CONFIG)) $(if $(PIXEL_SIZE),--image-pixel-size $(PIXEL_SIZE))
 
 label-test: $(LABEL_INSTALLED)
 	$(LABEL_VENV)/bin/python -m pytest tests/label

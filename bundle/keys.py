@@ -32,6 +32,9 @@ POINTS: Final = "points"
 POINT_LABELS: Final = "point_labels"
 """1 (foreground) or 0 (background) for each of ``POINTS``."""
 
+PIXEL_SIZE: Final = "pixel_size"
+"""Of a dataset item: nanometres per pixel of its image's file."""
+
 MODE: Final = "mode"
 """How an item is segmented in an evaluation: ``automatic`` (no clicks) or ``interactive``."""
 

@@ -1,6 +1,6 @@
 """Open the page where a person clicks points, picks the best candidates and trains on them.
 
-python -m scripts.annotate --data data/target --checkpoint models/adapted.pt
+python -m scripts.annotate --data data/target
 """
 
 from __future__ import annotations
@@ -31,9 +31,11 @@ from bundle.annotate.vote_service import VoteService
 from bundle.atomic import make_folder
 from bundle.channels import em_of
 from bundle.config_text import config_text
+from bundle.data import domain_pixel_size
 from bundle.data.domain_folder import read_datalist
 from bundle.errors import DataError, SettingError
 from bundle.handlers.model_overlay import overlays_of
+from bundle.handlers.shipped_weights import first_weights
 from bundle.handlers.weights import load_weights
 from bundle.preferences.store.judgement_store import JudgementStore
 from bundle.preflight import exit_status
@@ -52,7 +54,8 @@ def parser() -> argparse.ArgumentParser:
     add = options.add_argument
     add("--data", type=Path, required=True, help="domain folder")
     add("--split", default="training", help="of the domain (default: training)")
-    add("--checkpoint", type=Path, default=ROOT / "models" / "adapted.pt", help="default: models/adapted.pt")
+    first = "models/adapted.pt, or models/model_synthetic.pt where that is not there"
+    add("--checkpoint", type=Path, default=first_weights(), help=f"weights to start with (default: {first})")
     add("--config", type=Path, nargs="*", default=[], help="further overlays; the one beside the checkpoint is added")
     add("--points", default="points.json", help="points file in the domain folder (default: points.json)")
     work = ROOT / "runs" / "prefer"
@@ -61,8 +64,8 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--trained",
         type=Path,
-        default=ROOT / "models" / "model.pt",
-        help="weights that a training from the page writes (default: models/model.pt); its log goes beside the store",
+        default=ROOT / "models" / "preferred.pt",
+        help="weights that a training here writes (default: models/preferred.pt); its log goes beside the store",
     )
     add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)")
     add("--port", type=int, default=8000, help="0 for any that is free (default: 8000)")
@@ -78,8 +81,9 @@ def open_click_service(options: argparse.Namespace, store: JudgementStore) -> Cl
     config = ConfigParser()
     config.read_config([str(ROOT / "configs" / "inference.json"), *map(str, overlays(options))])
     config["bundle_root"] = config_text(ROOT)
-    given = {"folders": [config_text(options.data.absolute())], "given": "@pixel_size", "required": False}
-    config["resolved_pixel_size"] = {"_target_": "bundle.data.domain_pixel_size", **given}
+    given = config.get_parsed_content("pixel_size")
+    config["pixel_size"] = domain_pixel_size([options.data.absolute()], given, required=False)
+    config["to_network_pixels"] = []  # a domain folder is at the network's pixel size
     network = config.get_parsed_content("network_def").to(config.get_parsed_content("device"))
     settings = config.get_parsed_content("model_settings")
     load_weights(network, options.checkpoint, settings)

@@ -20,6 +20,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from bundle.annotate.connections import SETTINGS
 from bundle.annotate.request_guard import App, Bodies, Gate
+from bundle.data.pixel_size import check_nanometres
 from bundle.errors import DataError, SettingError
 from bundle.preflight import exit_status
 from scripts.annotate import allow_connections, check_token, listen, names_of
@@ -46,8 +47,15 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="python -m scripts.label_server", description=(__doc__ or "").split("\n")[0])
     add = options.add_argument
     add("--studies", type=Path, required=True, help="folder of images")
-    add("--checkpoint", type=Path, default=ROOT / "models" / "adapted.pt", help="default: models/adapted.pt")
+    first = "models/adapted.pt, or models/model_synthetic.pt where that is not there"
+    add("--checkpoint", type=Path, help=f"weights to start with (default: {first})")
     add("--config", type=Path, nargs="*", default=[], help="further overlays; the one beside the checkpoint is added")
+    add(
+        "--image-pixel-size",
+        type=float,
+        metavar="NM",
+        help="nm per pixel of images that do not tell; they are resampled for the network, and the masks back",
+    )
     add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)")
     add("--port", type=int, default=8000, help="0 for any that is free (default: 8000)")
     add("--token", help="the password that viewers send (default: a random one)")
@@ -76,7 +84,7 @@ def configure(options: argparse.Namespace, port: int) -> None:
 
     Raises:
         DataError: there is no such folder.
-        SettingError: an origin or the path of an overlay cannot be used.
+        SettingError: an origin, the path of an overlay or the pixel size cannot be used.
     """
     if not options.studies.is_dir():
         raise DataError(f"{options.studies}: no such folder of images")
@@ -86,9 +94,12 @@ def configure(options: argparse.Namespace, port: int) -> None:
     overlays = [str(path.absolute()) for path in options.config]
     if any("," in path for path in overlays):
         raise SettingError(f"--config is {' '.join(overlays)}, expected paths without a comma")
+    check_nanometres("image_pixel_size", options.image_pixel_size)
     settings.MONAI_LABEL_SESSIONS = False
     settings.MONAI_LABEL_TASKS_BATCH_INFER = False
-    conf = [("checkpoint", str(options.checkpoint.absolute())), ("config", ",".join(overlays))]
+    conf = [("config", ",".join(overlays))]
+    conf += [] if options.checkpoint is None else [("checkpoint", str(options.checkpoint.absolute()))]
+    conf += [] if options.image_pixel_size is None else [("image_pixel_size", str(options.image_pixel_size))]
     app, studies = str(ROOT / "scripts" / "label_app"), str(options.studies.resolve())
     Main().start_server_init_settings(argparse.Namespace(app=app, studies=studies, conf=conf, port=port, dryrun=False))
 

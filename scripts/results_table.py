@@ -22,12 +22,14 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="python -m scripts.results_table", description=(__doc__ or "").split("\n")[0]
     )
-    options.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="output folders of python -m scripts.demo")
+    options.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="output folders of python -m scripts.compare"
+    )
     return options
 
 
 def read_runs(folders: Sequence[Path]) -> pd.DataFrame:
-    """Read the results of ``python -m scripts.demo``.
+    """Read the results of ``python -m scripts.compare``.
 
     Args:
         folders: of comparisons.

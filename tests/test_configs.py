@@ -23,6 +23,8 @@ from tests.integration.commands import ROOT
 CONFIGS = ROOT / "configs"
 MASKS = ("network_def", "preprocessing", "inferer", "postprocessing")
 """The ids of inference.json, MONAI's names, that make a mask of an image."""
+RESAMPLING = {"to_network_pixels", "image_pixel_size", "pixel_size"}
+"""Only images of an inference are resampled: those of a training are at the network's pixel size."""
 COMBINATIONS = [
     (first, *schedule, *rest) for (first, *rest), schedule in product(sorted(commands()), sorted(schedules()))
 ]
@@ -63,7 +65,7 @@ def needed(config: dict[str, Any], *ids: str) -> set[str]:
 def differences(files: tuple[str, ...], folder: Path = CONFIGS) -> list[str]:
     """The ids that decide on a mask and are not the same in a training and in inference."""
     training, inference = merged(files, folder), merged(as_inference(files), folder)
-    shared = needed(inference, *MASKS) - (set(MASKS) - set(training))
+    shared = needed(inference, *MASKS) - (set(MASKS) - set(training)) - RESAMPLING
     return sorted(name for name in shared if training.get(name) != inference.get(name))
 
 
@@ -97,16 +99,18 @@ def test_a_training_and_inference_make_masks_alike(files):
     training, inference = merged(files), merged(as_inference(files))
     assert training["validate"]["inferer"] == inference["inferer"]
     for name in MASKS[1:]:
-        assert needed(inference, name) - {name} <= needed(training, f"validate#{name}"), name
+        assert needed(inference, name) - {name} - RESAMPLING <= needed(training, f"validate#{name}"), name
 
 
 def test_what_a_mask_depends_on_is_compared_with_the_weights():
     """All ids that network, preprocessing and windows come from, but for those that may be chosen for each image."""
     both = [merged((name,)) for name in ("train.json", "inference.json")]
+    sizes = [config["model_settings"].pop("pixel_size") for config in both]
+    assert sizes == ["@resolved_pixel_size", "@pixel_size"]
     assert both[0]["model_settings"] == both[1]["model_settings"]
     compared = {name.partition("::")[0] for name in both[1]["model_settings"]["ids"]}
     chosen = {"overlap", "sw_batch_size", "rotations", "threshold", "min_size", "connectivity"}
-    same_everywhere = {"load_image", "add_clicks", *MASKS}
+    same_everywhere = {"load_image", "add_clicks", *MASKS, *RESAMPLING}
     assert needed(both[1], *MASKS) - chosen - same_everywhere == compared - {"network_def"}
     network = both[1]["network_def"]
     own = {name for name, value in network.items() if name != "_target_" and not str(value).startswith("@")}
@@ -117,7 +121,7 @@ def test_what_a_mask_depends_on_is_compared_with_the_weights():
 def test_one_changed_id_is_found(files, tmp_path):
     """Each id that both must have, changed in a file that only one of them reads."""
     folder = shutil.copytree(CONFIGS, tmp_path / "configs")
-    shared = needed(merged(as_inference(files)), *MASKS) & set(merged(files))
+    shared = needed(merged(as_inference(files)), *MASKS) & set(merged(files)) - RESAMPLING
     found = 0
     for name, side in product(sorted(shared), (files, as_inference(files))):
         setting = [file for file in side if name in read(file)]
@@ -212,7 +216,7 @@ def test_a_third_entry_of_normalize_reaches_every_image(tmp_path):
     seen = set()
     for files in sorted(commands()):
         config = merged(files)
-        config |= {"pixel_size": 20, "source_labels": []}
+        config |= {"pixel_size": 20, "image_pixel_size": 20, "source_labels": []}
         config["normalize"] = [*config["normalize"], {"_target_": "ShiftIntensityd", "keys": "image", "offset": 1000.0}]
         for name in loading(config):
             chain = ConfigParser(copy.deepcopy(config)).get_parsed_content(name)

@@ -110,7 +110,7 @@ def test_the_overlay_beside_the_checkpoint_is_taken(weights, tmp_path):
     torch.save(state, tmp_path / "model.pt")
     config = ConfigParser()
     config.read_config([str(ROOT / "configs" / "inference.json"), str(weights[1])])
-    config["resolved_pixel_size"] = 12.5
+    config["pixel_size"] = 12.5
     (tmp_path / "model.json").write_text(overlay_text(config.get_parsed_content("model_settings"), {}, state))
     model = load_model(tmp_path / "model.pt")
     assert (model.window, model.pixel_size) == ((64, 48), 12.5)

@@ -1,5 +1,6 @@
 """The Makefile finds a Python by itself, or says in one line that there is none."""
 
+import shlex
 import shutil
 import subprocess
 
@@ -41,3 +42,28 @@ def test_without_a_python_one_line_says_so(tmp_path):
     assert done.returncode != 0
     assert "no Python from 3.11 to 3.13" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize(
+    "words, line",
+    [
+        (("infer",), "make infer IMAGE="),
+        (("demo", "DATA=scans", "SOURCE=a", "TARGET=b"), "make comparison DATA="),
+    ],
+)
+def test_what_is_missing_or_meant_is_said_in_one_line(words, line):
+    done = subprocess.run(["make", "-n", "INSTALLED=", *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode != 0 and done.stdout == ""
+    assert line in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_an_image_may_have_spaces_in_its_name():
+    done = subprocess.run(
+        ["make", "-n", "INSTALLED=", "infer", "IMAGE=my scans/a b.tif", "PIXEL_SIZE=8", "RESUME=1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert shlex.split(done.stdout)[2:] == ["scripts.infer", "my scans/a b.tif", "--pixel-size", "8", "--resume"]

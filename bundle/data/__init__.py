@@ -5,7 +5,7 @@ from .domain_pair_dataset import DomainPairDataset
 from .evaluation_items import evaluation_items
 from .inference_items import inference_items
 from .item_summary import summarize_items
-from .pixel_size import domain_pixel_size, inference_pixel_size
+from .pixel_size import domain_pixel_size
 
 __all__ = [
     "DomainPairDataset",
@@ -13,7 +13,6 @@ __all__ = [
     "domain_pixel_size",
     "evaluation_items",
     "inference_items",
-    "inference_pixel_size",
     "load_domain",
     "summarize_items",
 ]

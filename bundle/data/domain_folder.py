@@ -13,9 +13,11 @@ from bundle.data.image_files import ImageHeader, read_section_header
 from bundle.data.points import Clicks, PointsFile, check_inside, crowded, read_points
 from bundle.errors import DataError
 from bundle.json_files import read_json, write_json
-from bundle.keys import COMPLETE, IMAGE, LABEL, POINT_LABELS, POINTS
+from bundle.keys import COMPLETE, IMAGE, LABEL, PIXEL_SIZE, POINT_LABELS, POINTS
 
 DATALIST = "datalist.json"
+SYNTHETIC = "synthetic"
+"""Stands in the place of a source's folder for tissue that is rendered, see :func:`bundle.synthetic.source_items`."""
 SPLITS = ("training", "validation", "test")
 
 
@@ -107,19 +109,24 @@ def write_datalist(
     write_json(Path(folder) / DATALIST, {"name": name, "pixel_size": pixel_size, **lists})
 
 
-def check_crowding(items: Sequence[Mapping[str, Any]], window: int, max_points: int) -> None:
+def check_crowding(
+    items: Sequence[Mapping[str, Any]], window: int, max_points: int, pixel_size: float | None = None
+) -> None:
     """Refuse images in which a window can hold more clicks than the network takes.
 
     Args:
-        items: items of `load_domain`.
+        items: items of `load_domain` or :func:`bundle.data.inference_items`.
         window: side of the square window in pixels.
         max_points: largest number of clicks in one window.
+        pixel_size: nanometres per pixel of the window; items whose ``pixel_size`` is another are resampled to it.
+            None: those of the items.
 
     Raises:
         DataError: names the image, the number and the remedy.
     """
     for item in items:
-        count = crowded(item[POINTS], (window, window))
+        scale = 1.0 if pixel_size is None else item.get(PIXEL_SIZE, pixel_size) / pixel_size
+        count = crowded([[int((v + 0.5) * scale) for v in point] for point in item[POINTS]], (window, window))
         if count > max_points:
             raise DataError(
                 f"{item[IMAGE]}: {count} clicks lie in one window of {window} x {window} pixels, but max_points is "

@@ -14,9 +14,15 @@ from monai.data import ITKReader, NibabelReader
 from numpy.typing import NDArray
 
 from bundle.data.image_headers import checked, open_regular
+from bundle.data.image_headers.claim import LOSSY
+from bundle.data.mrc_files import MRC_SUFFIXES, mrc_spacing, open_mrc
+from bundle.data.sections import SectionReader, Sections
+from bundle.data.tiff_files import TIFF_SUFFIXES, open_tiff, tiff_spacing
 from bundle.errors import DataError
 
-SUFFIXES = (".png", ".tif", ".tiff", ".nrrd", ".mha", ".mhd", ".nii", ".nii.gz")
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+SUFFIXES = (".png", *TIFF_SUFFIXES, *MRC_SUFFIXES, ".nrrd", ".mha", ".mhd", *NIFTI_SUFFIXES)
+LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".webp")
 PLAUSIBLE_NM = (0.1, 1000.0)
 """Pixel sizes of electron microscopy in nm. Default spacings (1 mm) and printer resolutions (72 dpi) lie outside."""
 
@@ -57,6 +63,11 @@ def stem(path: str | Path) -> str:
     return name[: -max(map(len, found))] if found else name
 
 
+def suffix_of(path: str | Path) -> str:
+    """Return the image suffix of ``path`` in small letters; the part behind its `stem`."""
+    return Path(path).name[len(stem(path)) :].lower()
+
+
 def is_image(path: str | Path) -> bool:
     """Tell by its suffix whether ``path`` is of a format that `read_image` knows."""
     return Path(path).name.lower().endswith(SUFFIXES)
@@ -66,11 +77,12 @@ def read_header(path: str | Path) -> ImageHeader:
     """Read size, sections, channels and pixel size of an image file, without its pixels.
 
     Args:
-        path: PNG, TIFF, NRRD, MHA, MHD or NIfTI file, 2D or 3D.
+        path: PNG, TIFF, MRC, NRRD, MHA, MHD or NIfTI file, 2D or 3D.
 
     Returns:
-        The header. A pixel size counts as trustworthy when the two axes agree and it lies in `PLAUSIBLE_NM`, lengths
-        being millimetres as ITK has it, and in NIfTI the unit that the file states.
+        The header. A pixel size counts as trustworthy when the two axes agree and it lies in `PLAUSIBLE_NM`: in TIFF
+        that of OME's or ImageJ's metadata or of the resolution tags, in MRC the voxel size, in NIfTI with the unit that
+        the file states, and elsewhere millimetres as ITK has it.
 
     Raises:
         DataError: the file is missing, unreadable, of another kind, too large, or has other than 2 or 3 dimensions.
@@ -85,7 +97,8 @@ def opened(path: str | Path, reader: str | None = None) -> Iterator[ImageHeader]
 
     Args:
         path: as of `read_header`.
-        reader: name of the reader of MONAI that shall read it; None for the one that `read_image` takes.
+        reader: name of the reader of MONAI that shall read it; None for the one that `read_image` takes. TIFF and MRC
+            have readers of their own.
 
     Yields:
         The header, as `read_header` gives it. Whatever a reader raises within the context becomes a `DataError`.
@@ -96,10 +109,14 @@ def opened(path: str | Path, reader: str | None = None) -> Iterator[ImageHeader]
     path = Path(path)
     if not is_image(path):
         with open_regular(path):  # says first where it is no file at all
-            raise DataError(f"{path}: not one of the image formats {', '.join(SUFFIXES)}")
+            raise DataError(f"{path}: {left_out(path)}")
     with checked(path) as claim:
         try:
-            shape, spacing, channels = _nifti_header(path) if _is_nifti(path) else _itk_header(path)
+            if section_reader(path):
+                shape, channels = claim.shape, claim.channels
+                spacing: tuple[float, ...] = (tiff_spacing if _is_tiff(path) else mrc_spacing)(path)
+            else:
+                shape, spacing, channels = _nifti_header(path) if _is_nifti(path) else _itk_header(path)
             if prod(shape) > claim.samples:
                 raise ValueError(f"its header claims {claim.samples} samples, but is read as {prod(shape)}")
             if _is_nifti(path) and reader == "ITKReader" and prod(_itk_header(path)[0]) != prod(shape):
@@ -112,14 +129,31 @@ def opened(path: str | Path, reader: str | None = None) -> Iterator[ImageHeader]
             raise _unreadable(path, error) from None
 
 
+def section_reader(path: str | Path) -> SectionReader | None:
+    """The reader for MONAI's ``LoadImage`` of formats that MONAI has none for, or a worse one; None for others."""
+    return next((reader for reader in (_TIFF, _MRC) if reader.verify_suffix(str(path))), None)
+
+
+def is_lossy(path: str | Path) -> bool:
+    """Tell by its suffix whether ``path`` is of a format that loses what it compresses, and so is not read."""
+    return Path(path).name.lower().endswith(LOSSY_SUFFIXES)
+
+
+def left_out(path: str | Path) -> str:
+    """Say why a file is not taken for an image that is read, to go behind its name."""
+    if is_lossy(path):
+        return f"is compressed with loss, as JPEG; {LOSSY}"
+    return f"not one of the image formats {', '.join(SUFFIXES)}"
+
+
 def read_section_header(path: str | Path) -> ImageHeader:
-    """Read the header of a file that must be one gray section.
+    """Read the header of a file that must be one section.
 
     Args:
         path: as of `read_header`.
 
     Raises:
-        DataError: as `read_header`; or the file holds several sections or colours.
+        DataError: as `read_header`; or the file holds several sections.
     """
     header = read_header(path)
     check_section(path, header)
@@ -127,31 +161,80 @@ def read_section_header(path: str | Path) -> ImageHeader:
 
 
 def check_section(path: str | Path, header: ImageHeader) -> None:
-    """Refuse stacks and colour images.
+    """Refuse stacks.
 
     Args:
         path: of the image, for the message.
         header: of the image.
 
     Raises:
-        DataError: the file holds several sections or colours.
+        DataError: the file holds several sections.
     """
     if header.sections != 1:
         raise DataError(
             f"{path}: is a stack of {header.sections} sections; expected a single section. "
             "python -m scripts.prepare_data takes stacks apart"
         )
-    if header.channels != 1:
-        raise DataError(f"{path}: has {header.channels} channels; expected one. Save it as plain gray")
+
+
+def gray_of(colours: Any, path: str | Path) -> Any:
+    """Take the gray of an image whose colours are all gray.
+
+    Args:
+        colours: array or tensor (...,C), C from 3: red, green, blue, and what comes behind is dropped.
+        path: of the image, for the message.
+
+    Returns:
+        (...), of the same type.
+
+    Raises:
+        DataError: the channels differ.
+    """
+    if bool((colours[..., 1:3] != colours[..., :1]).any()):
+        raise DataError(f"{path}: is a colour image; expected gray. Convert it to one channel")
+    return colours[..., 0]
+
+
+@contextmanager
+def opened_sections(path: str | Path) -> Iterator[Sections]:
+    """Check an image file and open it, to read its gray sections one by one.
+
+    Of TIFF and MRC one section is in memory at a time; other formats are read as a whole.
+
+    Args:
+        path: as of `read_header`.
+
+    Yields:
+        The sections, each (X,Y) of the file's own type. RGB whose channels are equal becomes gray and transparency is
+        dropped.
+
+    Raises:
+        DataError: as `opened`; or, when a section is read, its pixels cannot be read, are not finite, or are of several
+            colours. What was read of a file that is replaced meanwhile must not be used.
+    """
+    with opened(path) as header:
+        reader = section_reader(path)
+        with reader.open_sections(path) if reader else _whole(path, header) as found:
+            if found.count != header.sections:
+                raise ValueError(f"it has {found.count} sections, its header says {header.sections}")
+
+            def read(number: int) -> NDArray[Any]:
+                try:
+                    section = found.read(number)
+                except (ValueError, IndexError, OSError, EOFError, SyntaxError) as error:
+                    raise _unreadable(path, error) from None
+                return _gray_section(section, path, header)
+
+            yield Sections(found.dtype, found.count, 1, read)
 
 
 def read_image(path: str | Path) -> NDArray[Any]:
     """Read an image file as gray sections, the type of its numbers kept.
 
-    MONAI's readers are called without ``LoadImage``, which returns tensors and so widens 16-bit integers.
+    Readers are called without MONAI's ``LoadImage``, which returns tensors and so widens 16-bit integers.
 
     Args:
-        path: PNG, TIFF, NRRD, MHA, MHD or NIfTI file, 2D or 3D.
+        path: PNG, TIFF, MRC, NRRD, MHA, MHD or NIfTI file, 2D or 3D.
 
     Returns:
         Array (X,Y,Z) of the file's own type, Z the number of sections. RGB whose channels are equal becomes gray and
@@ -160,21 +243,30 @@ def read_image(path: str | Path) -> NDArray[Any]:
     Raises:
         DataError: as `read_header`; or the pixels cannot be read, are not finite, or are of several colours.
     """
-    reader = NibabelReader() if _is_nifti(path) else ITKReader()
-    with opened(path) as header:
-        array, _ = reader.get_data(reader.read(str(path)))
+    with opened_sections(path) as sections:
+        return np.stack(list(sections), axis=2)
+
+
+def _gray_section(section: NDArray[Any], path: str | Path, header: ImageHeader) -> NDArray[Any]:
     if header.channels > 1:
-        colours = array[..., :3]
-        if (colours != colours[..., :1]).any():
-            raise DataError(f"{path}: is a colour image; expected gray. Convert it to one channel")
-        array = colours[..., 0]
-    if np.issubdtype(array.dtype, np.complexfloating) or not np.isfinite(array).all():
+        section = gray_of(section, path)
+    if np.issubdtype(section.dtype, np.complexfloating) or not np.isfinite(section).all():
         raise DataError(f"{path}: holds complex, infinite or NaN values; expected finite gray values")
-    if array.size != prod(header.size) * header.sections:
+    if section.shape != header.size:
         raise DataError(
-            f"{path}: cannot be read as an image (it has {array.size} pixels, its header says {header.size})"
+            f"{path}: cannot be read as an image (a section has {section.shape} pixels, its header says {header.size})"
         )
-    return array.reshape(*header.size, header.sections)
+    return section
+
+
+@contextmanager
+def _whole(path: str | Path, header: ImageHeader) -> Iterator[Sections]:
+    """The sections of a file that a reader of MONAI reads as a whole."""
+    reader = NibabelReader() if _is_nifti(path) else ITKReader()
+    array, _ = reader.get_data(reader.read(str(path)))
+    channels = () if header.channels == 1 else (array.shape[-1],)
+    sections = array.reshape(*header.size, header.sections, *channels)
+    yield Sections(array.dtype, header.sections, header.channels, lambda number: sections[:, :, number])
 
 
 def write_png(path: str | Path, section: NDArray[Any]) -> None:
@@ -205,8 +297,16 @@ def write_itk(path: str | Path, image: Any) -> None:
         raise RuntimeError(f"{path}: what was written is not what is read again")
 
 
+_TIFF = SectionReader(TIFF_SUFFIXES, open_tiff)
+_MRC = SectionReader(MRC_SUFFIXES, open_mrc)
+
+
 def _is_nifti(path: str | Path) -> bool:
-    return Path(path).name.lower().endswith((".nii", ".nii.gz"))
+    return Path(path).name.lower().endswith(NIFTI_SUFFIXES)
+
+
+def _is_tiff(path: str | Path) -> bool:
+    return _TIFF.verify_suffix(str(path))
 
 
 def _itk_header(path: Path) -> tuple[tuple[int, ...], tuple[float, ...], int]:
@@ -243,8 +343,6 @@ def _header(path: Path, shape: tuple[int, ...], spacing: tuple[float, ...], chan
         raise DataError(f"{path}: has shape {shape}; expected a 2D image or a 3D stack of sections")
     if channels not in (1, 3, 4):
         raise DataError(f"{path}: has {channels} channels; expected gray, RGB or RGBA. Save it as plain gray")
-    if channels == 4 and path.suffix.lower() in (".tif", ".tiff"):  # ITK's way out for layouts it does not know
-        raise DataError(f"{path}: is RGBA, tiled or 1-bit, of which only 8 bits could be read; save it as gray strips")
     return ImageHeader((shape[0], shape[1]), shape[2] if len(shape) == 3 else 1, channels, _pixel_size(spacing))
 
 

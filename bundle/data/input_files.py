@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bundle.data.image_files import SUFFIXES, ImageHeader, is_image, read_header, stem
+from bundle.data.image_files import SUFFIXES, ImageHeader, is_image, is_lossy, left_out, read_header, stem
 from bundle.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -51,25 +51,32 @@ def find_input_files(images: Iterable[str | Path], labels: Iterable[str | Path] 
     return [_input_file(image, pairs.get(image)) for image in image_files]
 
 
-def common_pixel_size(files: Sequence[InputFile]) -> float:
-    """Return the pixel size in nm that the headers of all input files agree on.
+def pixel_sizes(files: Sequence[InputFile], given: float | None, output: float | None) -> dict[InputFile, float]:
+    """Return the pixel size of each input file, in nm: ``given``, or else what its header tells.
 
     Args:
         files: at least one.
+        given: nanometres per pixel of all, as a person says; None where nothing is said.
+        output: nanometres per pixel that all are resampled to; None for no resampling.
 
     Raises:
-        DataError: a header tells no pixel size that can be trusted, or two disagree.
+        DataError: a header tells no pixel size that can be trusted, or two disagree and are not resampled.
     """
+    if given is not None:
+        return dict.fromkeys(files, given)
+    sizes: dict[InputFile, float] = {}
     for file in files:
-        size, first = file.header.pixel_size, files[0].header.pixel_size
+        size = file.header.pixel_size
         if size is None:
             raise DataError(f"{file.image}: tells no pixel size that can be trusted; give --pixel-size in nanometres")
-        if first is None or abs(size - first) > 0.01 * first:
+        first = sizes.get(files[0], size)
+        if output is None and abs(size - first) > 0.01 * first:
             raise DataError(
-                f"{file.image}: has {size:g} nm pixels, but {files[0].image} has {first}. "
-                "Prepare them separately, or give the --pixel-size of all"
+                f"{file.image}: has {size:g} nm pixels, but {files[0].image} has {first:g}. "
+                "Give the --output-pixel-size that all are resampled to, or the --pixel-size of all"
             )
-    return float(files[0].header.pixel_size or 0)
+        sizes[file] = size
+    return sizes
 
 
 def _input_file(image: Path, label: Path | None) -> InputFile:
@@ -92,10 +99,11 @@ def _image_files(folder: Path) -> list[Path]:
     files = [file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")]
     for file in files:
         if not is_image(file):
-            logger.warning("%s: left out, not one of the image formats %s", file, ", ".join(SUFFIXES))
+            logger.warning("%s: left out, %s", file, left_out(file))
     found = sorted(filter(is_image, files), key=lambda file: _natural(file.name))
     if not found:
-        raise DataError(f"{folder}: holds no images; expected files of {', '.join(SUFFIXES)}")
+        lossy = next((f"; {file.name} {left_out(file)}" for file in files if is_lossy(file)), "")
+        raise DataError(f"{folder}: holds no images; expected files of {', '.join(SUFFIXES)}{lossy}")
     return found
 
 

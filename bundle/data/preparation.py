@@ -3,7 +3,8 @@
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -11,18 +12,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.transform import resize
 from tqdm import tqdm
 
 from bundle.atomic import finish_replacing, new_folder
 from bundle.data.domain_folder import SPLITS, check_replaceable, write_datalist
-from bundle.data.image_files import read_image, write_png
-from bundle.data.input_files import InputFile, common_pixel_size, find_input_files
+from bundle.data.image_files import opened_sections, write_png
+from bundle.data.input_files import InputFile, find_input_files, pixel_sizes
 from bundle.data.points import Clicks, PointsFile, check_inside, read_points, write_points
+from bundle.data.resampling import resampled, resampled_points, resampled_size
+from bundle.data.sections import Sections
 from bundle.data.simulated_clicks import click_instances, share_of
 from bundle.errors import DataError, SettingError
 from bundle.keys import IMAGE, LABEL
 
+_Sizes = dict[InputFile, tuple[int, int]]
+"""(width, height) in the output of each input file."""
 _PREFIX = {"training": "train", "validation": "validation", "test": "test"}
 
 
@@ -40,8 +44,8 @@ class Preparation:
         train_labels: masks of ``train``, paired by stem; any value but 0 is foreground.
         test_labels: masks of ``test``.
         no_labels: leave the masks out of the training split. Clicks are still simulated from them.
-        pixel_size: nanometres per pixel of the input; default what the files tell, if that can be trusted.
-        output_pixel_size: nanometres per pixel of the output; default no resampling.
+        pixel_size: nanometres per pixel of all inputs; default what each file tells, if that can be trusted.
+        output_pixel_size: nanometres per pixel of the output; default no resampling, for files that agree.
         validation_share: share of the training sections, the last ones, that becomes the validation split. Neighbours
             look alike, so sections taken from in between would not test much.
         points_share: shares in (0,1] of all instances of a split to click; one points file for each.
@@ -119,12 +123,12 @@ def prepare_domain(options: Preparation) -> Prepared:
     check_replaceable(
         options.output, options.overwrite, [path for file in inputs for path in (file.image, file.label) if path]
     )
-    pixel_size = options.pixel_size or common_pixel_size(inputs)
-    output_pixel_size = options.output_pixel_size or pixel_size
-    scale = pixel_size / output_pixel_size
-    by_hand = None if options.points is None else _scaled_points(options.points, sections, scale)
+    given = pixel_sizes(inputs, options.pixel_size, options.output_pixel_size)
+    output_pixel_size = options.output_pixel_size or given[inputs[0]]
+    sizes = {file: resampled_size(file.header.size, given[file] / output_pixel_size) for file in inputs}
+    by_hand = None if options.points is None else _scaled_points(options.points, sections, sizes)
     with new_folder(options.output) as folder:
-        clicks, entries = _write_sections(folder, sections, scale, options)
+        clicks, entries = _write_sections(folder, sections, sizes, options)
         files = _points_files(clicks, options) | ({} if by_hand is None else {"points.json": by_hand})
         for name, file in files.items():
             write_points(folder / name, *file)
@@ -132,7 +136,7 @@ def prepare_domain(options: Preparation) -> Prepared:
     return Prepared(
         pixel_size=output_pixel_size,
         entries=entries,
-        sizes={_output_size(file, scale) for file in inputs},
+        sizes=set(sizes.values()),
         instances={split: sum(map(len, images.values())) for split, images in clicks.items()},
         clicked={name: _count(file, entries) for name, file in files.items()},
     )
@@ -202,26 +206,20 @@ def _validation_count(sections: int, share: float) -> int:
     return count
 
 
-def _scaled_points(path: Path, sections: Sequence[_Section], scale: float) -> PointsFile:
+def _scaled_points(path: Path, sections: Sequence[_Section], sizes: _Sizes) -> PointsFile:
     """Read points in pixels of the input and turn them into pixels of the output."""
     given, by_name = read_points(path, [section.name for section in sections]), {s.name: s for s in sections}
     clicks = {}
     for name, (points, labels) in given.clicks.items():
-        file, size = by_name[name].file, by_name[name].file.header.size
+        size = by_name[name].file.header.size
         check_inside(path, name, points, size)
-        output = _output_size(file, scale)
-        moved = [[int((v + 0.5) * new / old) for v, new, old in zip(p, output, size, strict=True)] for p in points]
+        moved = resampled_points(points, size, sizes[by_name[name].file])
         clicks[by_name[name].image] = Clicks(moved, labels)
     return PointsFile(clicks, given.complete)
 
 
-def _output_size(file: InputFile, scale: float) -> tuple[int, int]:
-    width, height = (max(1, round(pixels * scale)) for pixels in file.header.size)
-    return width, height
-
-
 def _write_sections(
-    folder: Path, sections: Sequence[_Section], scale: float, options: Preparation
+    folder: Path, sections: Sequence[_Section], sizes: _Sizes, options: Preparation
 ) -> tuple[dict[str, dict[str, list[list[int]]]], dict[str, list[dict[str, str]]]]:
     """Write images and masks.
 
@@ -232,7 +230,7 @@ def _write_sections(
     clicks: dict[str, dict[str, list[list[int]]]] = {}
     entries: dict[str, list[dict[str, str]]] = {split: [] for split in SPLITS}
     random = {split: np.random.default_rng([options.seed, number]) for number, split in enumerate(SPLITS)}
-    progress = tqdm(_read(sections, scale), total=len(sections), unit="section", disable=None)
+    progress = tqdm(_read(sections, sizes), total=len(sections), unit="section", disable=None)
     for section, image, mask in progress:
         write_png(folder / section.image, image)
         entry = {IMAGE: section.image}
@@ -246,32 +244,33 @@ def _write_sections(
     return clicks, entries
 
 
-def _read(sections: Sequence[_Section], scale: float) -> Iterator[tuple[_Section, NDArray[Any], NDArray[Any] | None]]:
-    """Yield each section with its image and mask (X,Y) at the size of the output, reading every file once."""
+def _read(sections: Sequence[_Section], sizes: _Sizes) -> Iterator[tuple[_Section, NDArray[Any], NDArray[Any] | None]]:
+    """Yield each section with its image and mask (X,Y) at the size of the output, opening every file once."""
     for file, group in groupby(sections, key=lambda section: section.file):
-        image = _to_gray(read_image(file.image))
-        mask = None if file.label is None else read_image(file.label) != 0
-        size = _output_size(file, scale)
-        for section in group:
-            part = None if mask is None else _resampled(mask[..., section.z].astype(np.float32), size) >= 0.5
-            yield section, _resampled(image[..., section.z], size), part
+        size = sizes[file]
+        labels = nullcontext() if file.label is None else opened_sections(file.label)
+        with opened_sections(file.image) as images, labels as masks:
+            gray = _gray_reader(images)
+            for section in group:
+                mask = None if masks is None else (masks.read(section.z) != 0).astype(np.float32)
+                part = None if mask is None else resampled(mask, size) >= 0.5
+                yield section, resampled(gray(section.z), size), part
+
+
+def _gray_reader(images: Sections) -> Callable[[int], NDArray[Any]]:
+    """Return what reads a section by its number as uint8 or uint16, unchanged where the file's values fit."""
+    if images.dtype in (np.uint8, np.uint16):
+        return images.read
+    whole = _to_gray(np.stack(list(images), axis=2))  # one scale for all
+    return lambda number: whole[..., number]
 
 
 def _to_gray(image: NDArray[Any]) -> NDArray[Any]:
-    """Return the image as uint8 or uint16, unchanged where its values fit."""
     if np.issubdtype(image.dtype, np.integer) and image.min() >= 0 and image.max() <= 65535:
         return image.astype(np.uint8 if image.dtype.itemsize == 1 else np.uint16)
     low, high = np.percentile(image, (0.1, 99.9))
     gray: NDArray[np.uint16] = np.rint(np.clip((image - low) / ((high - low) or 1), 0, 1) * 65535).astype(np.uint16)
     return gray
-
-
-def _resampled(section: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Resample (X,Y) to ``size``, the type kept."""
-    if section.shape == size:
-        return section
-    values: NDArray[np.float32] = resize(section.astype(np.float32), size, order=1, anti_aliasing=True)
-    return (np.rint(values) if np.issubdtype(section.dtype, np.integer) else values).astype(section.dtype)
 
 
 def _points_files(clicks: dict[str, dict[str, list[list[int]]]], options: Preparation) -> dict[str, PointsFile]:

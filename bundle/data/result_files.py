@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from bundle.data.image_files import stem
+from bundle.data.image_files import stem, suffix_of
 from bundle.errors import DataError
 
 RESULTS = ("mask", "density", "instances")
-"""The files that are written for each image."""
+"""The files that are written for each image, in its format."""
+
+TABLE = "mitochondria.csv"
+"""The table of the instances of all images."""
 
 
 def result_path(image: str | Path, result: str, output_dir: str | Path) -> Path:
@@ -21,8 +24,13 @@ def result_path(image: str | Path, result: str, output_dir: str | Path) -> Path:
     Returns:
         The path. For an MHD image it ends in ``.mha``, the same format in one file rather than two.
     """
-    suffix = Path(image).name[len(stem(image)) :].lower()
+    suffix = suffix_of(image)
     return Path(output_dir) / f"{stem(image)}_{result}{'.mha' if suffix == '.mhd' else suffix}"
+
+
+def picture_path(image: str | Path, output_dir: str | Path) -> Path:
+    """Name the picture of an image's instances: ``<output_dir>/<stem of the image>_overlay.png``."""
+    return Path(output_dir) / f"{stem(image)}_overlay.png"
 
 
 def check_results(images: Sequence[str], output_dir: Path) -> None:

@@ -2,6 +2,7 @@ from .epoch_seed import EpochSeed
 from .evaluation_pictures import EvaluationPictures
 from .evaluation_table import EvaluationTable
 from .feedback import Feedback
+from .instance_report import InstanceReport
 from .judgement_pictures import JudgementPictures
 from .mean_teacher import MeanTeacher
 from .model_settings import model_settings
@@ -12,6 +13,7 @@ from .provenance import Provenance
 from .pseudo_label_quality import PseudoLabelQuality
 from .reference_policy import ReferencePolicy
 from .resume import Resume
+from .shipped_weights import check_not_shipped
 from .tracked_run import TrackedRun
 from .weights import LoadWeights, SaveWeights
 from .work_dir_lock import WorkDirLock
@@ -21,6 +23,7 @@ __all__ = [
     "EvaluationPictures",
     "EvaluationTable",
     "Feedback",
+    "InstanceReport",
     "JudgementPictures",
     "LoadWeights",
     "MeanTeacher",
@@ -34,5 +37,6 @@ __all__ = [
     "SaveWeights",
     "TrackedRun",
     "WorkDirLock",
+    "check_not_shipped",
     "model_settings",
 ]

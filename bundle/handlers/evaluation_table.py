@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
-import numpy as np
 import pandas as pd
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor
-from monai.transforms import LoadImage
 from monai.utils import ImageMetaKey
 
 from bundle import keys
 from bundle.atomic import make_folder, replacing
-from bundle.data.image_files import opened
+from bundle.data.image_files import read_image
 from bundle.errors import SettingError
 from bundle.handler_order import LOGGERS
 from bundle.metrics.health import compare_shapes, describe_image, describe_instances
@@ -165,12 +163,10 @@ class EvaluationTable:
     @cached_property
     def _source(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Images and shapes of the source's masks, read once. Small components are dropped as from the predictions."""
-        load = LoadImage(reader="ITKReader", image_only=True, ensure_channel_first=True, dtype=np.uint8)
-        maps = {}
-        for path in self.source_labels:
-            with opened(path, "ITKReader"):
-                label = load(path)
-            maps[path] = label_instances(label, self.min_size, self.connectivity)
+        maps = {
+            path: label_instances(read_image(path)[None, ..., 0], self.min_size, self.connectivity)
+            for path in self.source_labels
+        }
         shapes = [describe_instances(instances, path, self.source_pixel_size) for path, instances in maps.items()]
         images = pd.DataFrame([describe_image(instances) for instances in maps.values()])
         return images, pd.concat(shapes, ignore_index=True) if shapes else pd.DataFrame()

@@ -85,7 +85,7 @@ def read_overlay(path: Path) -> dict[str, Any]:
 def check_overlay(checkpoint: Path, state: Mapping[str, torch.Tensor], settings: Mapping[str, Any]) -> None:
     """Compare the settings that weights were trained with, as their overlay has them, with those of this run.
 
-    Weights without overlay pass with a warning.
+    Weights without overlay pass with a warning, and so do those of a known pixel size in a run that knows none.
 
     Args:
         checkpoint: file of the weights.
@@ -105,6 +105,11 @@ def check_overlay(checkpoint: Path, state: Mapping[str, torch.Tensor], settings:
             f"{path}: is of other weights than those in {checkpoint.name}, for one of the two was replaced, or their "
             f"training was cut off while it wrote them. Run that training again with --resume True, or remove {path} "
             "and set what it has by hand"
+        )
+    if PIXEL_SIZE in settings and settings[PIXEL_SIZE] is None and overlay.get(PIXEL_SIZE) is not None:
+        logger.warning(
+            f"{checkpoint}: works at {overlay[PIXEL_SIZE]} nm, but pixel_size is not known here, so images are taken "
+            f"as they are. Add its overlay behind the other configurations: --config_file \"[..., '{path}']\""
         )
     found = _differences(overlay, settings)
     if found:

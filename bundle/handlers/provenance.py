@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bundle.data.domain_folder import DATALIST, read_datalist
+from bundle.data.domain_folder import DATALIST, SYNTHETIC, read_datalist
 from bundle.json_files import read_json
 from bundle.preflight import typed_command
 from bundle.state_files import read_state, state_sha256
@@ -24,7 +24,7 @@ class Provenance:
     Args:
         seed: of the random numbers.
         parent: checkpoint that it starts from; None for random weights.
-        folders: the domain folder of each data set, by name, such as ``source`` and ``target``.
+        folders: the domain folder of each data set, or ``synthetic``, by name, such as ``source`` and ``target``.
         items: summaries as :func:`bundle.data.summarize_items` gives them, under the names with ``_data`` behind; a
             data set without summary is not learnt from. Further entries are not looked at.
     """
@@ -71,7 +71,8 @@ class Provenance:
 
 
 def _name(folder: Path) -> str:
-    return str(read_datalist(folder)["name"]) if (folder / DATALIST).is_file() else folder.name
+    is_listed = folder != Path(SYNTHETIC) and (folder / DATALIST).is_file()
+    return str(read_datalist(folder)["name"]) if is_listed else folder.name
 
 
 def _commit() -> str | None:

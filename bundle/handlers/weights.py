@@ -15,6 +15,7 @@ from torch import nn
 from bundle.errors import DataError
 from bundle.handlers.model_overlay import check_overlay, check_place, overlay_path, overlay_text
 from bundle.handlers.provenance import Provenance
+from bundle.handlers.shipped_weights import check_not_shipped
 from bundle.state_files import LARGEST_WEIGHT, first_spoilt, printable, read_state, write_state
 
 AGAIN = "with --resume True"
@@ -26,7 +27,7 @@ class LoadWeights:
 
     MONAI's ``CheckpointLoader`` loads when the engine starts, and shows a wrong file as a page of text. This one loads
     when it is attached and ends with one line. A handler that loads on STARTED, such as the ``CheckpointLoader`` that
-    MONAI Label adds, comes later and wins.
+    MONAI Label adds, comes later and wins. What an overlay refuses is said when this is made, before data are read.
 
     Args:
         path: flat state dict, as :class:`SaveWeights` writes it.
@@ -35,8 +36,8 @@ class LoadWeights:
             :func:`bundle.handlers.model_overlay.check_overlay`; None to compare nothing.
 
     Raises:
-        DataError: there is no such file; when attached: the file is unreadable, of another architecture or other
-            settings, or its weights are not finite.
+        DataError: there is no such file, or it is of other settings than its overlay says; when attached: the file is
+            unreadable, of another architecture, or its weights are not finite.
     """
 
     ahead_of = ("Resume",)
@@ -49,6 +50,8 @@ class LoadWeights:
         self.settings = settings
         if not self.path.is_file():
             raise DataError(f"{path}: no such checkpoint; train one first, or name another")
+        if overlay_path(self.path).exists():
+            check_weights(self.path, settings)
 
     def load(self) -> None:
         """Load; for a command without an engine."""
@@ -76,6 +79,7 @@ class SaveWeights:
         provenance: what the overlay says of this training beside its settings.
 
     Raises:
+        SettingError: when attached: the path is that of weights that come with the bundle.
         DataError: when attached: where the overlay would go lies another file.
     """
 
@@ -94,6 +98,7 @@ class SaveWeights:
 
     def attach(self, engine: Engine) -> None:
         """Register on a trainer, and note what it starts from."""
+        check_not_shipped(self.path)
         if self.settings is not None and idist.get_rank() == 0:
             check_place(self.path)
             self.record = self.provenance.record() if self.provenance is not None else {}

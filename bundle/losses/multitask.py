@@ -15,13 +15,19 @@ class MultitaskLoss(nn.Module):
     With a weight W in [0,1] for each pixel, BCE = sum W bce / sum W, MSE likewise, and
     Dice = 1 - (2 sum W p y + s) / (sum W p + sum W y + s), over the whole batch.
 
+    With ``logit_adjustment`` a, z + a takes the place of the logit z (Menon et al., ICLR 2021, arXiv
+    2007.07314). Where the share of foreground is s in training and t in use, a = log(s / (1 - s)) - log(t / (1 - t)),
+    so that z is the logit of the share t.
+
     Args:
         smooth: additive smoothing s; avoids large gradients when a batch has almost no foreground.
+        logit_adjustment: a, above 0 where the training has more foreground.
     """
 
-    def __init__(self, smooth: float = 10.0) -> None:
+    def __init__(self, smooth: float = 10.0, logit_adjustment: float = 0.0) -> None:
         super().__init__()
         self.smooth = smooth
+        self.logit_adjustment = logit_adjustment
 
     def forward(
         self, pred: torch.Tensor, mask: torch.Tensor, density: torch.Tensor, weight: torch.Tensor | None = None
@@ -37,7 +43,7 @@ class MultitaskLoss(nn.Module):
         Returns:
             Segmentation loss and detection loss, scalars.
         """
-        logits, estimate = logits_of(pred), density_of(pred)
+        logits, estimate = logits_of(pred) + self.logit_adjustment, density_of(pred)
         mask = mask.to(logits.dtype)
         w = torch.ones_like(mask) if weight is None else weight.to(logits.dtype)
         total = w.sum().clamp(min=1.0)

@@ -3,6 +3,7 @@
 from bundle.metrics.aji import compute_aji, compute_pq
 from bundle.metrics.health import compare_shapes, describe_image, describe_instances
 from bundle.metrics.instances import label_instances
+from bundle.metrics.measurements import measure_instances
 from bundle.metrics.segmentation import SCORES, segmentation_scores
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "describe_image",
     "describe_instances",
     "label_instances",
+    "measure_instances",
     "segmentation_scores",
 ]

@@ -13,7 +13,7 @@ _RANK = {4: 1, 8: 2}
 """Neighbours of a pixel, and the name scikit-image has for that."""
 
 
-def label_instances(mask: NdarrayOrTensor, min_size: int = 0, connectivity: int = 8) -> np.ndarray:
+def label_instances(mask: NdarrayOrTensor, min_size: float = 0, connectivity: int = 8) -> np.ndarray:
     """Number the connected components of a binary mask.
 
     Args:

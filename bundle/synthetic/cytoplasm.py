@@ -94,11 +94,13 @@ def _vesicles(scene: Scene, cells: Cells, style: CytoplasmStyle, inside: Field, 
         return
     rng = scene.rng
     chosen = (rng.random(len(cells.kind)) < 0.5)[cells.owner]
-    zone = inside * scene.patches(style.vesicle_share, 250.0) * chosen * (scene.room > 0.4 * style.vesicle_size)
+    cloud = inside * scene.patches(style.vesicle_share, 300.0) * chosen
+    zone = cloud * (scene.room > 0.4 * style.vesicle_size)
     places = np.flatnonzero(zone > 0.5)
     number = min(int(style.vesicles * len(places) * (scene.pixel_size / 1000) ** 2), MOST_VESICLES)
     if number < 1:
         return
+    scene.canvas -= (style.vesicle_haze * cloud).astype(np.float32)
     drawn = rng.choice(places, number)
     centres = (np.stack(np.divmod(drawn, scene.shape[1]), axis=1) + rng.random((number, 2))) * scene.pixel_size
     near = np.flatnonzero(zone > 0)

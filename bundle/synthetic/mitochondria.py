@@ -11,7 +11,7 @@ from bundle.synthetic.scene import Field, Scene
 from bundle.synthetic.tissue_style import MitochondrionStyle
 
 MOST_ATTEMPTS = 400
-NARROWEST = 70.0
+NARROWEST = 50.0
 """Smallest radius in nm of a mitochondrion."""
 
 TURNS = (0.0, 0.35, -0.35, 0.7, -0.7)

@@ -32,7 +32,7 @@ def paint_organelles(scene: Scene, style: OrganelleStyle, membrane_level: float)
         ("peroxisome", style.peroxisomes, _peroxisome, 0.8, 1.3, 0.06),
         ("vacuole", style.vacuoles, _vacuole, 0.4, 2.5, 0.15),
         ("whorl", style.whorls, _whorl, 1.1, 1.4, 0.12),
-        ("dense core", style.dense_cores, _dense_core, 0.22, 1.1, 0.03),
+        ("dense core", style.dense_cores, _dense_core, 0.22, 2.5, 0.1),
     ):
         for _ in range(scene.count(density)):
             radius = 0.5 * style.size * scale * np.exp(0.4 * rng.standard_normal())
@@ -130,5 +130,5 @@ def _golgi(scene: Scene, body: Body, radius: float, style: OrganelleStyle, level
 
 
 def _dense_core(scene: Scene, body: Body, radius: float, style: OrganelleStyle, level: float) -> None:
-    """A small dark body."""
-    scene.lay(level + 0.05, scene.cover(body.depth, 8.0), body.window)
+    """A small dark body: a vesicle with a dense core, or a piece of dark reticulum."""
+    scene.lay(level + scene.rng.uniform(0.0, 0.3), scene.cover(body.depth, 8.0), body.window)

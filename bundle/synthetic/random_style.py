@@ -73,7 +73,7 @@ def _cells(draw: _Draw, tissue: str) -> CellStyle:
     membrane = max(level - draw.even(0.25, 0.7), 0.03)
     if tissue == "muscle":
         membrane = max(level - draw.even(0.15, 0.5), 0.03)
-    open_tissue = tissue == "culture" or draw.chance(0.08)
+    open_tissue = tissue == "culture" or draw.chance(0.05)
     stain = level - membrane
     empty = float(np.clip(level + draw.even(0.03, 0.3), 0, 0.98))
     if open_tissue:
@@ -93,12 +93,12 @@ def _cells(draw: _Draw, tissue: str) -> CellStyle:
         direction=draw.even(0, np.pi),
         curl=draw.even(0.02, 0.08) if tissue == "muscle" else draw.even(0.1, 0.35),
         ruffle=draw.even(3, 30),
-        merging=draw.even(0.0, 0.4),
+        merging=draw.even(0.0, 0.6),
         rounding=draw.scale(3, min(60, 0.06 * size)),
         gap=gap,
         bulge=draw.even(0.1, 0.4) * min(size, 1200) if open_tissue else draw.some(0.5, 2, min(110, 0.1 * size)),
         gap_level=float(np.clip(between, 0.1, 0.98)),
-        membrane_width=draw.even(8, 20),
+        membrane_width=draw.even(9, 25),
         membrane_level=membrane,
         level=level,
         level_spread=draw.even(0.005, 0.035 if tissue == "neuropil" else 0.06),
@@ -106,7 +106,7 @@ def _cells(draw: _Draw, tissue: str) -> CellStyle:
         dark_level=level - draw.even(0.08, 0.35),
         empty_share=draw.even(0.2, 0.55) if open_tissue else draw.some(0.06, 0.05, 0.3),
         empty_level=empty,
-        vessel_share=draw.some(0.25, 0.2, 0.7),
+        vessel_share=draw.some(0.12, 0.2, 0.7),
         fibril_share=draw.even(0.45, 0.8) if tissue == "muscle" else 0.0,
         myelin_share=draw.some(0.35, 0.03, 0.3) if tissue == "neuropil" else draw.some(0.05, 0.05, 0.2),
         myelin_thickness=draw.scale(50, 350),
@@ -125,17 +125,18 @@ def _cytoplasm(draw: _Draw, tissue: str, cells: CellStyle) -> CytoplasmStyle:
         mottle=draw.even(0.0, 0.05),
         mottle_length=draw.scale(40, 300),
         ribosomes=draw.some(0.7, 0.1, 0.5) * (cells.level - cells.membrane_level),
-        ribosome_length=draw.scale(8, 24),
+        ribosome_length=draw.scale(8, 40),
         filaments=draw.some(0.5, 0.05, 0.2),
         filament_period=draw.scale(45, 160),
-        reticulum=draw.some(0.85, 0.1, 0.6),
+        reticulum=draw.some(0.9, 0.1, 0.8),
         reticulum_width=draw.even(28, 80),
         rough_share=draw.some(0.6, 0.08, 0.5) if gland else draw.some(0.1, 0.03, 0.1),
         rough_period=draw.scale(80, 260),
-        vesicles=draw.scale(60, 300),
+        vesicles=draw.scale(80, 400),
         vesicle_share=draw.some(0.85, 0.1, 0.6) if tissue == "neuropil" else draw.some(0.3, 0.02, 0.15),
         vesicle_size=draw.even(35, 60),
         vesicle_level=draw.even(-0.2, 0.15),
+        vesicle_haze=draw.some(0.6, 0.05, 0.4) * (cells.level - cells.membrane_level),
         glycogen=draw.some(0.35, 0.08, 0.3) if tissue != "neuropil" else draw.some(0.1, 0.05, 0.2),
     )
 
@@ -154,7 +155,7 @@ def _mitochondria(draw: _Draw, tissue: str, cells: CellStyle) -> MitochondrionSt
     dark_cristae = draw.chance(0.55)
     return MitochondrionStyle(
         share=share,
-        width=draw.scale(200, 450) if tissue == "neuropil" else draw.scale(220, 800),
+        width=draw.scale(150, 450) if tissue == "neuropil" else draw.scale(180, 800),
         width_spread=draw.even(0.15, 0.45),
         length=draw.scale(800, 4000),
         long_share=draw.even(0.05, 0.6),
@@ -164,7 +165,7 @@ def _mitochondria(draw: _Draw, tissue: str, cells: CellStyle) -> MitochondrionSt
         clustering=draw.even(0.0, 0.6),
         clearance=draw.scale(10, 70),
         level=level,
-        level_spread=draw.even(0.01, 0.06),
+        level_spread=draw.even(0.01, 0.09),
         texture=draw.even(0.01, 0.07),
         wall_level=max(min(cells.membrane_level + draw.even(-0.1, 0.25) * stain, level - 0.04), 0.03),
         wall_width=draw.even(8, 18),
@@ -187,7 +188,7 @@ def _organelles(draw: _Draw, tissue: str, cells: CellStyle) -> OrganelleStyle:
         multivesicular_bodies=full * draw.some(0.6, 1, 10),
         lipid_droplets=full * draw.some(0.3, 1, 12),
         peroxisomes=full * draw.some(0.5, 1, 12),
-        dense_cores=draw.some(0.6, 3, 50),
+        dense_cores=draw.some(0.7, 3, 120),
         vacuoles=draw.some(0.85, 10, 150),
         whorls=draw.some(0.5, 1, 8),
         golgi=full * draw.some(0.5, 1, 8),
@@ -212,14 +213,14 @@ def _microscope(draw: _Draw) -> MicroscopeStyle:
     contrast = draw.even(0.35, 1.05)
     return MicroscopeStyle(
         thickness=draw.scale(4, 70),
-        blur=draw.scale(1.5, 14),
+        blur=draw.scale(2, 24),
         local_contrast=draw.some(0.35, 0.1, 0.8),
         local_length=draw.scale(60, 600),
         gamma=draw.scale(0.6, 1.7),
         contrast=contrast,
         brightness=0.5 + draw.even(-0.5, 0.5) * max(1.05 - contrast, 0.05),
         shading=draw.even(0.0, 0.06),
-        noise=contrast * draw.scale(0.005, 0.09),
+        noise=contrast * draw.scale(0.004, 0.07),
         grain=contrast * draw.some(0.5, 0.005, 0.06),
         grain_length=draw.scale(8, 30),
         stripes=contrast * draw.some(0.2, 0.005, 0.04),

@@ -69,8 +69,9 @@ def check_size(shape: Sequence[int], pixel_size: float) -> tuple[int, int]:
     Raises:
         DataError: a side is too short, or the pixel size is not above 0.
     """
-    if len(shape) != 2 or min(shape) < SMALLEST_SIDE:
-        raise DataError(f"shape is {tuple(shape)}; expected (H, W) of at least {SMALLEST_SIDE} each")
+    pair = isinstance(shape, Sequence) and len(shape) == 2 and all(isinstance(side, int | np.integer) for side in shape)
+    if not pair or min(shape) < SMALLEST_SIDE:
+        raise DataError(f"shape is {shape}; expected (H, W) of at least {SMALLEST_SIDE} each")
     if not (isfinite(pixel_size) and pixel_size > 0):
         raise DataError(f"pixel_size is {pixel_size}; expected nanometres above 0")
     return int(shape[0]), int(shape[1])

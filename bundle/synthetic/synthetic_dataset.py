@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from monai.data import Dataset
+from tqdm import tqdm
 
 from bundle.atomic import make_folder, replacing
 from bundle.data.domain_folder import write_datalist
@@ -76,12 +77,13 @@ class SyntheticDataset(Dataset):
         super().__init__(data=items, transform=transform)
 
     def render_all(self) -> Path:
-        """Render what is missing and list it, so that the folder is a domain folder.
+        """Render what is missing, with a progress bar, and list it, so that the folder is a domain folder.
 
         Returns:
             The folder.
         """
-        for index in range(len(self)):
+        missing = [index for index, item in enumerate(self.data) if not Path(item[IMAGE]).is_file()]
+        for index in tqdm(missing, desc="rendering synthetic images", unit="image", disable=not missing):
             self._ensure(index)
         entries = [{key: str(Path(item[key]).relative_to(self.folder)) for key in (IMAGE, LABEL)} for item in self.data]
         write_datalist(self.folder, "synthetic", self.pixel_size, {"training": entries})

@@ -91,6 +91,7 @@ class CytoplasmStyle:
         vesicle_share: share of the cytoplasm with vesicles.
         vesicle_size: diameter of a vesicle.
         vesicle_level: gray level added inside vesicles; negative is darker than the cytoplasm.
+        vesicle_haze: darkness of the cytoplasm between vesicles.
         glycogen: darkness of glycogen rosettes in patches.
     """
 
@@ -110,6 +111,7 @@ class CytoplasmStyle:
     vesicle_share: float
     vesicle_size: float
     vesicle_level: float
+    vesicle_haze: float
     glycogen: float
 
 

@@ -4,6 +4,7 @@ from .instances import LabelInstancesd
 from .judgements import GatherChosend, LoadJudgementsd
 from .loading import LoadGrayImaged
 from .outputs import SaveOutputsd, SplitOutputd
+from .resampling import ToInputPixelsd, ToNetworkPixelsd
 from .section import SingleSectiond
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "SaveOutputsd",
     "SingleSectiond",
     "SplitOutputd",
+    "ToInputPixelsd",
+    "ToNetworkPixelsd",
     "click_channels",
     "density_map",
     "instance_centres",

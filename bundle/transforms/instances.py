@@ -13,6 +13,7 @@ from monai.utils import convert_to_dst_type, ensure_tuple_rep
 
 from bundle import keys as batch_keys
 from bundle.metrics.instances import label_instances
+from bundle.transforms.resampling import AREA_RATIO
 
 
 class LabelInstancesd(MapTransform):
@@ -24,7 +25,7 @@ class LabelInstancesd(MapTransform):
         keys: the binary mask or masks (1,H,W).
         instances_key: where the instance numbers (1,H,W), int32, go; one name for each of ``keys``.
         min_size: components of this many pixels or fewer are dropped (15 in the evaluation of Prefer-DAS,
-            arXiv 2602.19423).
+            arXiv 2602.19423). On the grid of an input that was resampled, those of the same area.
         connectivity: 4 or 8, see :func:`bundle.metrics.label_instances`.
         allow_missing_keys: skip keys that the item does not have.
     """
@@ -54,7 +55,8 @@ class LabelInstancesd(MapTransform):
         item = dict(data)
         for key, instances_key in self.key_iterator(item, self.instances_keys):
             mask = item[key]
-            instances = label_instances(mask, self.min_size, self.connectivity)
+            ratio = float(getattr(mask, "meta", {}).get(AREA_RATIO, 1.0))
+            instances = label_instances(mask, self.min_size * ratio, self.connectivity)
             dtype = torch.int32 if isinstance(mask, torch.Tensor) else np.int32
             item[instances_key] = convert_to_dst_type(instances, dst=mask, dtype=dtype)[0]
             item[key] = mask * (item[instances_key] > 0)

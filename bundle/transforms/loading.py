@@ -8,22 +8,25 @@ from typing import Any
 from monai.transforms import LoadImage, MapTransform
 
 from bundle import keys as K
-from bundle.data.image_files import check_section, opened
+from bundle.data.image_files import check_section, gray_of, opened, section_reader
 from bundle.data.pixels import check_finite
+from bundle.errors import DataError
 
 
 class LoadGrayImaged(MapTransform):
-    """MONAI's ``LoadImaged`` for files of one gray image, which are checked before its reader opens them.
+    """MONAI's ``LoadImaged`` for files of one gray image, which are checked before a reader opens them.
 
-    There are no meta dictionaries.
+    Colours that are all gray are one image, too.
+
+    There are no meta dictionaries. The meta information has ``pixel_size``, nanometres per pixel, if the file tells it.
 
     Args:
         keys: paths, which become (X,Y,...) tensors.
-        reader: name of a reader of MONAI.
+        reader: name of a reader of MONAI. TIFF and MRC have readers of their own, whatever it is.
         allow_missing_keys: items may lack some of ``keys``.
 
     Raises:
-        DataError: when called: a file cannot be read, is no single gray section, or holds what is not finite.
+        DataError: when called: a file cannot be read, is no single section, has colours, or holds what is not finite.
     """
 
     def __init__(self, keys: Any = K.IMAGE, reader: str = "ITKReader", allow_missing_keys: bool = False) -> None:
@@ -38,7 +41,14 @@ class LoadGrayImaged(MapTransform):
             path = d[key]
             with opened(path, self.reader) as header:
                 check_section(path, header)
-                image = self.load(path)
+                image = self.load(path, reader=section_reader(path))
+            if header.channels > 1:
+                image = gray_of(image, path)
+                image.meta["original_channel_dim"] = float("nan")
+            if tuple(image.shape[:2]) != header.size:
+                raise DataError(f"{path}: is read as {tuple(image.shape)} pixels, its header says {header.size}")
             check_finite(image, path)
+            if header.pixel_size is not None:
+                image.meta[K.PIXEL_SIZE] = header.pixel_size
             d[key] = image
         return d

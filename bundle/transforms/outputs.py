@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from bundle import keys as K
 from bundle.atomic import make_folder, replacing
 from bundle.channels import density_of, logits_of
-from bundle.data.image_files import check_section, opened, stem, write_itk
+from bundle.data.image_files import NIFTI_SUFFIXES, check_section, opened, stem, suffix_of, write_itk
+from bundle.data.mrc_files import MRC_SUFFIXES, mrc_geometry, write_mrc
 from bundle.data.result_files import result_path
+from bundle.data.tiff_files import TIFF_SUFFIXES, tiff_calibration, write_tiff
 from bundle.errors import DataError, SettingError
 
 EIGHT_BIT = (".png",)
@@ -108,13 +110,14 @@ class SaveOutputsd(MapTransform):
 def write_like(path: str | Path, section: NDArray[Any], reference: str | Path) -> None:
     """Write a section with the geometry of another file, atomically.
 
-    MONAI's writers drop what a 2D affine does not hold: NIfTI's unit, and the position of a section in a file with a
-    third axis of length 1. So the header is copied from the file itself.
+    MONAI's writers drop what a 2D affine does not hold: NIfTI's unit, the calibration of ImageJ and OME, and the
+    position of a section in a file with a third axis of length 1. So the header is copied from the file itself. In
+    another format only the pixel size is kept, where the file tells it.
 
     Args:
         path: file to write, its suffix decides the format; its folder must exist.
-        section: array (X,Y).
-        reference: image file of the same size, whose spacing, origin and direction are taken over.
+        section: array (X,Y), uint8, uint16 or float32.
+        reference: image file of the same size, whose pixel size, and spacing, origin and direction, are taken over.
 
     Raises:
         DataError: the reference is missing, or it has changed.
@@ -124,21 +127,44 @@ def write_like(path: str | Path, section: NDArray[Any], reference: str | Path) -
         check_section(reference, header)
         if header.size != section.shape:
             raise DataError(f"{reference}: is {header.size} pixels now, but was {section.shape}; segment it again")
-        like = nibabel.load(reference) if _is_nifti(path) else itk.imread(str(reference))
-    write = _write_nifti if _is_nifti(path) else _write_itk
+        write = _writer(path, reference, header.pixel_size)
     with replacing(path, suffix=path.name[len(stem(path)) :]) as partial:  # the writers take the format from the suffix
-        write(partial, section, like)
+        write(partial, section)
 
 
-def _is_nifti(path: Path) -> bool:
-    return path.name.endswith((".nii", ".nii.gz"))
+def _writer(path: Path, reference: str | Path, pixel_size: float | None) -> Callable[[Path, NDArray[Any]], None]:
+    """What writes a section in the format of ``path``, with the geometry of ``reference``."""
+    suffix, other = suffix_of(path), suffix_of(reference)
+    if suffix in NIFTI_SUFFIXES:
+        nifti = nibabel.load(reference)
+        return lambda place, section: _write_nifti(place, section, nifti)
+    if suffix in TIFF_SUFFIXES:
+        calibration = tiff_calibration(reference if other in TIFF_SUFFIXES else pixel_size)
+        return lambda place, section: write_tiff(place, section, calibration)
+    if suffix in MRC_SUFFIXES:
+        geometry = mrc_geometry(reference if other in MRC_SUFFIXES else pixel_size)
+        return lambda place, section: write_mrc(place, section, geometry)
+    like = _itk_like(reference, other, pixel_size)
+    return lambda place, section: _write_itk(place, section, like)
+
+
+def _itk_like(reference: str | Path, suffix: str, pixel_size: float | None) -> Any:
+    """An ITK image with the geometry of a file."""
+    if suffix not in (*TIFF_SUFFIXES, *MRC_SUFFIXES):
+        return itk.imread(str(reference))
+    like = itk.image_from_array(np.zeros((1, 1), np.uint8))
+    if pixel_size is not None:
+        like.SetSpacing([pixel_size * 1e-6] * 2)
+    return like
 
 
 def _write_itk(path: Path, section: NDArray[Any], like: Any) -> None:
-    # ITK's arrays are (y, x) or (z, y, x)
-    rows = np.ascontiguousarray(section.T).reshape(itk.array_view_from_image(like).shape)
+    dimensions = like.GetImageDimension()
+    rows = np.ascontiguousarray(section.T).reshape((1,) * (dimensions - 2) + section.T.shape)  # (y, x) or (z, y, x)
     image = itk.image_view_from_array(rows)
-    image.CopyInformation(like)
+    image.SetSpacing(like.GetSpacing())
+    image.SetOrigin(like.GetOrigin())
+    image.SetDirection(like.GetDirection())
     write_itk(path, image)
 
 

@@ -1,4 +1,4 @@
-"""``python -m monai.bundle`` without its start: to import the packages takes as long as some of the demo's commands."""
+"""``python -m monai.bundle`` without its start: imports take as long as some commands of a comparison."""
 
 from __future__ import annotations
 

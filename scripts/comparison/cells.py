@@ -108,7 +108,7 @@ class Cells:
                     order.done(running.pop(done))
 
 
-def timed(name: str, work: Callable[[], None]) -> None:
+def timed(name: str, work: Callable[[], object]) -> None:
     """Do a task and tell how long it took."""
     with stopwatch() as seconds:
         print(f"  {name} ...", flush=True)

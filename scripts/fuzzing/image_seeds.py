@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gzip
 import io
+import struct
+import tempfile
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
+import mrcfile
 import nibabel
 import numpy as np
 import tifffile
@@ -52,9 +56,18 @@ def fields(name: bytes, *values: Sequence[bytes]) -> list[bytes]:
 
 
 TIFF_WORDS = """49492a00 4d4d002a 49492b00 0001 0101 0201 0301 0601 1101 1501 1601 1701 1a01 1c01 3d01 4001 4201 4301
-4401 4501 5301 00010300 02010300 03010300010000000500 030103000100000007000000 0301030001000000b2800000
+4401 4501 5301 e580 0e01 1a01 1b01 2801 3d010300010000000300 e580030001000000ffff
+00010300 02010300 03010300010000000500 030103000100000007000000 0301030001000000b2800000
 ffffffff ffffff7f 00000080"""
 """Byte orders, tags, tags with types, compressions, in hexadecimal digits."""
+
+TIFF_TEXTS = (
+    b"ImageJ=1.11a\n|unit=um\n|unit=\\u00B5m\n|unit=%s\n|images=99999999\n|slices=99999\n|hyperstack=true\n|<OME |"
+    b"<OME><Pixels |PhysicalSizeX=|PhysicalSizeX='nan'|PhysicalSizeX='1e999'|PhysicalSizeXUnit='nm'|"
+    b"PhysicalSizeYUnit='|<!DOCTYPE a [<!ENTITY b 'c'>]>|&b;|&#0;|FileName='../secret.raw'|</Pixels>"
+).split(b"|")
+MRC_NUMBERS = (0, 1, 2, 3, 4, 6, 12, 101, -1, 80, 1024, 65536, 2**31 - 1, -(2**31), 1146047817)
+"""Modes, lengths, and IMOD's stamp."""
 
 TOKENS: dict[str, tuple[bytes, ...]] = {
     "png": (
@@ -71,7 +84,8 @@ TOKENS: dict[str, tuple[bytes, ...]] = {
         b"IEND",
         b"\x89PNG",
     ),
-    "tiff": tuple(bytes.fromhex(word) for word in TIFF_WORDS.split()),
+    "tiff": (*(bytes.fromhex(word) for word in TIFF_WORDS.split()), *TIFF_TEXTS),
+    "mrc": (b"MAP ", b"\x44\x44\0\0", b"\x11\x11\0\0", *(struct.pack("<i", n) for n in MRC_NUMBERS)),
     "nrrd": (*NRRD_FIELDS, *fields(b"data file: ", OUTSIDE * 3, PATTERNS), *fields(b"sizes: ", SIZES), *TEXT_TOKENS),
     "mha": (
         *META_FIELDS,
@@ -87,11 +101,12 @@ def image_seeds(kind: str) -> list[Seed]:
     """Sound images of one format.
 
     Args:
-        kind: ``png``, ``tiff``, ``nrrd``, ``mha`` or ``nifti``.
+        kind: ``png``, ``tiff``, ``mrc``, ``nrrd``, ``mha`` or ``nifti``.
     """
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     gray = (40 + 10 * x + 3 * y).astype(np.uint8)
-    return {"png": _png, "tiff": _tiff, "nrrd": _nrrd, "mha": _meta, "nifti": _nifti}[kind](gray)
+    makers = {"png": _png, "tiff": _tiff, "mrc": _mrc, "nrrd": _nrrd, "mha": _meta, "nifti": _nifti}
+    return makers[kind](gray)
 
 
 def _pillow(image: Any, kind: str, **options: Any) -> bytes:
@@ -131,7 +146,44 @@ def _tiff(gray: np.ndarray) -> list[Seed]:
         written(np.stack([gray] * 2)),
     ]
     contents += [written(gray, bigtiff=True, rowsperstrip=4), written(np.stack([gray] * 3, -1), photometric="rgb")]
+    nanometres = {"PhysicalSizeX": 8.0, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 8.0, "PhysicalSizeYUnit": "nm"}
+    same = {"UUID": "urn:uuid:1"}
+    contents += [
+        written(gray, imagej=True, resolution=(125, 125), metadata={"unit": "um"}),
+        written(gray, ome=True, tile=(16, 16), compression="zlib", metadata={**nanometres, **same}),
+        written(
+            np.stack([gray] * 2).astype(np.float64), bigtiff=True, tile=(16, 16), compression="zlib", predictor=False
+        ),
+        written(gray.astype(np.uint16), compression="zlib", predictor=True, rowsperstrip=5, photometric="miniswhite"),
+    ]
     return [plain("em.tif", content) for content in contents]
+
+
+def _mrc(gray: np.ndarray) -> list[Seed]:
+    def written(array: np.ndarray, order: Literal["<", ">"] = "<", **fields: Any) -> bytes:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "em.mrc"
+            with mrcfile.new(path) as file:
+                file.set_data(array.astype(array.dtype.newbyteorder(order)))
+                file.voxel_size = 80.0
+                file.header.label = b""  # it has the time
+                for name, value in fields.items():
+                    file.header[name] = value
+            return path.read_bytes()
+
+    imod = bytearray(84)
+    imod[40:48] = struct.pack("<2i", 1146047817, 0)
+    dark = (gray // 2).astype(np.int8)
+    contents = [written(dark), written(dark, extra2=np.void(bytes(imod))), written(gray.astype(np.int16))]
+    contents += [
+        written(gray.astype(np.uint16), ">"),
+        written(gray.astype(np.float32)),
+        written(gray.astype(np.float16)),
+    ]
+    contents += [written(np.stack([dark] * 3)), written(dark, mx=0)]
+    extended = bytearray(contents[0])
+    extended[92:96] = struct.pack("<i", 128)
+    return [plain("em.mrc", content) for content in (*contents, bytes(extended[:1024] + bytes(128) + extended[1024:]))]
 
 
 def _nrrd(gray: np.ndarray) -> list[Seed]:

@@ -95,9 +95,15 @@ class Png(ImageTarget):
 
 
 class Tiff(ImageTarget):
-    """TIFF: strips, tiles, LZW, deflate, PackBits, float, both byte orders, BigTIFF, stacks."""
+    """TIFF: strips, tiles, LZW, deflate, PackBits, float, both byte orders, BigTIFF, stacks, ImageJ, OME."""
 
     kind = "tiff"
+
+
+class Mrc(ImageTarget):
+    """MRC of all modes, both byte orders, an extended header, IMOD's unsigned bytes, stacks."""
+
+    kind = "mrc"
 
 
 class Nrrd(ImageTarget):

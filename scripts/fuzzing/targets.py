@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scripts.fuzzing.candidate_masks import Candidates
 from scripts.fuzzing.checkpoints import States, Weights
-from scripts.fuzzing.images import Mha, Nifti, Nrrd, Png, Tiff
+from scripts.fuzzing.images import Mha, Mrc, Nifti, Nrrd, Png, Tiff
 from scripts.fuzzing.list_files import Datalists, Points
 from scripts.fuzzing.live_server import LiveServer
 from scripts.fuzzing.page_requests import Bodies, Requests
@@ -14,6 +14,7 @@ from scripts.fuzzing.target import Target
 TARGETS: dict[str, type[Target]] = {
     "png": Png,
     "tiff": Tiff,
+    "mrc": Mrc,
     "nrrd": Nrrd,
     "mha": Mha,
     "nifti": Nifti,

@@ -98,7 +98,6 @@ def load_model(checkpoint: Path, overlays: Sequence[Path] = (), pixel_size: floa
     files = [ROOT / "configs" / "inference.json", *overlays, *overlays_of(checkpoint)]
     config.read_config([str(file) for file in files])
     config["bundle_root"] = config_text(ROOT)
-    config["resolved_pixel_size"] = "@pixel_size"
     if pixel_size is not None:
         config["pixel_size"] = pixel_size
     percentiles = percentiles_of(config["normalize"])

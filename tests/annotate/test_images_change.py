@@ -93,16 +93,12 @@ def test_pixels_that_are_no_numbers_are_no_black_picture(click_service, client, 
     assert answer.status_code == 422 and "holds NaN or infinite values" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize(
-    ("rows", "text"),
-    [(np.zeros((3, HEIGHT, WIDTH), np.uint8), "stack of 3 sections"), (np.stack([GRAY] * 3, -1), "3 channels")],
-)
-def test_stacks_and_colours_are_refused_at_the_start(domain, click_service, rows, text):
-    colour = rows.shape[-1] == 3
-    itk.imwrite(itk.image_from_array(rows, is_vector=colour), str(domain / "images" / "training_1.tif"))
+def test_stacks_are_refused_at_the_start(domain, click_service):
+    rows = np.zeros((3, HEIGHT, WIDTH), np.uint8)
+    itk.imwrite(itk.image_from_array(rows), str(domain / "images" / "training_1.tif"))
     listed = domain / "datalist.json"
     listed.write_text(listed.read_text().replace("images/training_1.png", "images/training_1.tif"))
-    with pytest.raises(DataError, match=text):
+    with pytest.raises(DataError, match="stack of 3 sections"):
         ClickService(domain, "training", "points.json", None, None, None, None)
 
 

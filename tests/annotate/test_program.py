@@ -7,7 +7,8 @@ import torch
 from monai.bundle import ConfigParser
 
 from bundle.annotate.request_guard import LOOPBACK
-from scripts.annotate import main, names_of
+from bundle.handlers import shipped_weights
+from scripts.annotate import main, names_of, parser
 from tests.integration.commands import ROOT
 
 
@@ -47,6 +48,15 @@ def test_data_and_network(fails, domain, tmp_path):
         ({"store": domain / "datalist.json"}, "is no store of judgements"),
     ):
         assert text in fails(**changes)
+
+
+def test_what_it_starts_with_and_where_it_learns(tmp_path, monkeypatch):
+    monkeypatch.setattr(shipped_weights, "MODELS", tmp_path)
+    options = parser().parse_args(["--data", "data/target"])
+    assert options.checkpoint == tmp_path / "model_synthetic.pt"
+    assert options.trained == ROOT / "models" / "preferred.pt"
+    (tmp_path / "adapted.pt").touch()
+    assert parser().parse_args(["--data", "data/target"]).checkpoint == tmp_path / "adapted.pt"
 
 
 def test_port_in_use(fails):

@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 from monai.transforms import LoadImage
+from PIL import Image
 from skimage.io import imread, imsave
 from skimage.measure import label as components
 
@@ -18,6 +19,7 @@ from bundle.data.simulated_clicks import click_instances, share_of
 from bundle.errors import MendableError
 from bundle.keys import COMPLETE, IMAGE, LABEL, POINTS
 from scripts.prepare_data import main
+from tests.image_writers import write_fiji, write_mrc, write_ome
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT / "../shared/data"
@@ -179,9 +181,10 @@ def test_unusable_files_are_named_and_nothing_is_written(tmp_path):
     _refused(tmp_path, "cut.nii.gz", "cannot be read", train=[good, tmp_path / "cut.nii.gz"])
     (tmp_path / "text.mha").write_text("hello")
     _refused(tmp_path, "text.mha", "cannot be read", train=[good, tmp_path / "text.mha"])
-    # Tiled TIFF, of which ITK would return 8 of the 16 bits.
-    imsave(tmp_path / "tiled.tif", np.zeros((5, 64, 64), np.uint16), check_contrast=False, tile=(16, 16))
-    _refused(tmp_path, "tiled.tif", "tiled", train=[good, tmp_path / "tiled.tif"])
+    Image.fromarray(PLANE).save(tmp_path / "lossy.tif", compression="jpeg")
+    _refused(tmp_path, "lossy.tif", "loss", train=[good, tmp_path / "lossy.tif"])
+    Image.fromarray(PLANE).save(tmp_path / "lossy.jpg")
+    _refused(tmp_path, "lossy.jpg", "loss", train=[good, tmp_path / "lossy.jpg"])
     _write_itk(tmp_path / "nan.mha", np.full((10, 16), np.nan, np.float32))
     _refused(tmp_path, "nan.mha", "NaN", train=[good, tmp_path / "nan.mha"])
     _refused(tmp_path, "notes.txt", "formats", train=[tmp_path / "good.png", _text(tmp_path / "notes.txt")])
@@ -357,6 +360,22 @@ def test_pixel_size_of_the_file(tmp_path, spacing, expected):
         _refused(tmp_path, "s.mha", "--pixel-size", train=[tmp_path / "s.mha"], pixel_size=None)
     else:
         assert _prepare(tmp_path, train=[tmp_path / "s.mha"], pixel_size=None).pixel_size == expected
+
+
+def test_files_of_several_pixel_sizes_are_resampled_to_one(tmp_path):
+    """A square of 400 nm in the calibration of Fiji, of OME and of MRC."""
+    writers = (("a.tif", 5.0, write_fiji), ("b.tif", 8.0, write_ome), ("c.mrc", 40.0, write_mrc))
+    files = []
+    for name, nm, write in writers:
+        rows = np.zeros((round(800 / nm), round(1600 / nm)), np.int8 if name == "c.mrc" else np.uint8)
+        rows[: round(400 / nm), round(400 / nm) : round(800 / nm)] = 100
+        files.append(write(tmp_path / name, rows, nm))
+    prepared = _prepare(tmp_path, train=files, pixel_size=None, output_pixel_size=20.0)
+    assert prepared.sizes == {(80, 40)}
+    for name in ("a", "b", "c"):
+        rows, cols = np.nonzero(imread(tmp_path / f"out/images/train_{name}.png") > 50)
+        assert (rows.min(), rows.max(), cols.min(), cols.max()) == (0, 19, 20, 39)
+    _refused(tmp_path, "b.tif", "8 nm", "5", "--output-pixel-size", train=files, pixel_size=None, output=tmp_path / "o")
 
 
 def test_pixel_size_of_nifti_needs_its_unit(tmp_path):

@@ -1,6 +1,6 @@
 import pytest
 
-from bundle.data.result_files import result_path
+from bundle.data.result_files import picture_path, result_path
 
 
 @pytest.mark.parametrize(
@@ -14,3 +14,4 @@ from bundle.data.result_files import result_path
 )
 def test_names_of_results(image, name):
     assert result_path(image, "mask", "out").as_posix() == f"out/{name}"
+    assert picture_path(image, "out").as_posix() == f"out/{name.partition('_mask')[0]}_overlay.png"

@@ -85,6 +85,13 @@ def test_pixel_sizes_may_differ_a_little_or_be_unknown(checkpoint, size, same):
         assert f"pixel_size 20.0, not {size}" in refused(checkpoint, settings)
 
 
+def test_a_run_that_knows_no_pixel_size_is_told_that_of_the_weights(checkpoint, caplog):
+    check_overlay(checkpoint, STATE, {**SETTINGS, "pixel_size": None})
+    (record,) = caplog.records
+    assert "works at 20.0 nm, but pixel_size is not known here" in record.getMessage()
+    assert str(overlay_path(checkpoint)) in record.getMessage()
+
+
 def test_a_setting_that_is_new_is_no_difference(checkpoint):
     check_overlay(checkpoint, STATE, {**SETTINGS, "since_then": 1})
 

@@ -86,3 +86,12 @@ def test_the_commit_is_that_of_the_code(tmp_path, monkeypatch):
     assert len(commit) == 40 and set(commit) <= set("0123456789abcdef")
     (tmp_path / "configs" / "metadata.json").write_text('{"version": "9.9.1"}')
     assert record(tmp_path)["code"]["commit"] == f"{commit}-dirty"
+
+
+def test_synthetic_tissue_is_called_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "synthetic").mkdir()
+    (tmp_path / "synthetic" / "datalist.json").write_text('{"name": "another"}')  # a folder of that name is not meant
+    items = {"source_data": "200 images, 0 clicks, ab"}
+    said = record(tmp_path, folders={"source": "synthetic"}, items=items)
+    assert said["data_sets"] == {"source": {"name": "synthetic", "items": items["source_data"]}}

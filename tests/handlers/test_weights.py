@@ -93,6 +93,12 @@ def test_weights_load_with_the_settings_that_lie_beside_them(tmp_path):
         load(path, crop_size=[64, 32])
 
 
+def test_other_settings_are_refused_before_there_is_a_trainer(tmp_path):
+    path = pair(tmp_path / "model.pt", network(0), crop_size=[32, 32])
+    with pytest.raises(DataError, match=r"its training had crop_size"):
+        LoadWeights(path, network(9), {"max_points": 8, "crop_size": [64, 32]})
+
+
 @pytest.mark.parametrize("renamed", [0, 1, 2])
 def test_what_power_loss_leaves_is_an_old_pair_a_new_pair_or_no_pair(tmp_path, monkeypatch, renamed):
     """The overlay of the second training has another max_points, under which the first one's weights must not run."""

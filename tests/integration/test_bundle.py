@@ -74,7 +74,7 @@ def test_training_has_the_properties_that_monai_asks_for(files, domain_pair, sou
     workflow.initialize()
     assert workflow.check_properties() == []
     assert workflow.parser["run"] == workflow.parser["training"]
-    assert workflow.parser["run"] == ["$@work_dir_lock", "$@work_dir_lock.run(@train::trainer)"]
+    assert workflow.parser["run"][1:] == ["$@work_dir_lock", "$@work_dir_lock.run(@train::trainer)"]
 
 
 def test_training_takes_the_data_of_monai_label(domain_pair, source_weights, tmp_path, in_root):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bundle import preflight
-from scripts import demo
+from scripts import compare
 from scripts.comparison.cells import Cells
 from scripts.comparison.report import Row, write_overview, write_report
 from tests.integration.commands import EVALUATE, NETWORK, run_here
@@ -59,7 +59,7 @@ def test_report(tmp_path, disk, domain_pair):
     pictures.mkdir(parents=True)
     for kind in ("image", "truth", "automatic"):
         shutil.copy(domain_pair.target / "images" / "test_0.png", pictures / f"a_{kind}.png")
-    rows = [Row("row", tmp_path / "row", {"automatic": dict.fromkeys(demo.SCORES, 0.5)})]
+    rows = [Row("row", tmp_path / "row", {"automatic": dict.fromkeys(compare.SCORES, 0.5)})]
     fill(disk)
     for write, name in (
         (lambda: write_report(disk, "title", rows), "report.html"),
@@ -80,9 +80,9 @@ def test_a_command_that_could_not_say_why_it_failed(disk, monkeypatch):
     assert told.startswith(f"{disk}/a.log: cannot be written (No space left on device)")
 
 
-def test_demo(disk, monkeypatch, capsys):
+def test_comparison(disk, monkeypatch, capsys):
     fill(disk)
-    monkeypatch.setattr("sys.argv", ["demo.py", "--run", str(disk / "run")])
-    assert demo.main() == 1
+    monkeypatch.setattr("sys.argv", ["compare.py", "--run", str(disk / "run")])
+    assert compare.main() == 1
     told = capsys.readouterr().err.splitlines()
     assert told[-1].startswith("error: ") and "cannot be written (No space left on device)" in told[-1]

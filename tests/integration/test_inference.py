@@ -11,6 +11,7 @@ import torch
 from monai.bundle import ConfigParser
 from skimage.io import imread, imsave
 
+from bundle.data.result_files import TABLE
 from bundle.networks import ConvEncoder, PromptableSegmenter
 from bundle.preflight import explain
 
@@ -18,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 SMALL = {"image_encoder#channels": "[8,8,16]", "decoder": "{'upscaled_channels': [8, 8], 'depth': 1, 'num_heads': 2}"}
 SIZES = {"a": (50, 70), "b": (20, 30)}
 """Rows and columns. A window of 32 is smaller than the one image and larger than the other."""
-RESULTS = {f"{name}_{result}.tif" for name in SIZES for result in ("mask", "density", "instances")}
+RESULTS = {f"{name}_{file}" for name in SIZES for file in ("mask.tif", "density.tif", "instances.tif", "overlay.png")}
 
 
 def _run(folder, **options):
@@ -68,7 +69,7 @@ def _results(folder, mode, name):
 
 def test_automatic(folder, automatic):
     assert automatic.returncode == 0, automatic.stderr[-3000:]
-    assert {path.name for path in (folder / "automatic").iterdir()} == RESULTS
+    assert {path.name for path in (folder / "automatic").iterdir()} == {*RESULTS, TABLE}
     for name, size in SIZES.items():
         found = _results(folder, "automatic", name)
         assert [array.shape for array in found.values()] == [size] * 3
@@ -81,7 +82,10 @@ def test_automatic(folder, automatic):
 @pytest.mark.slow
 def test_clicks_change_the_windows_that_they_are_in(folder, automatic, prompted):
     assert prompted.returncode == 0, prompted.stderr[-3000:]
-    assert {path.name for path in (folder / "prompted").iterdir()} == {r for r in RESULTS if r.startswith("a_")}
+    assert {path.name for path in (folder / "prompted").iterdir()} == {
+        TABLE,
+        *(r for r in RESULTS if r.startswith("a_")),
+    }
     before, after = (_results(folder, mode, "a")["density"] for mode in ("automatic", "prompted"))
     change = np.abs(before - after)
     assert change[40:, 60:].max() > 1e-5 and change[:20, :20].max() > 1e-5

@@ -64,8 +64,7 @@ def refused(files, run_id="run", **settings):
     ids=lambda value: None if isinstance(value, str) else next(iter(value)),
 )
 def test_a_wrong_setting_is_refused_in_one_line(trained, in_root, tmp_path, wrong, told):
-    # plain files, which tell no pixel size: a domain would contradict a wrong one by itself
-    rest = {"rotations": 1, "dataset_dir": f"{trained.images}/images", "output_dir": str(tmp_path / "out")}
+    rest = {"rotations": 1, "dataset_dir": trained.images, "output_dir": str(tmp_path / "out")}
     line = refused([INFER, PAPER], checkpoint=str(trained.weights), **{**rest, **MODEL, **wrong})
     assert line == (
         f"{trained.weights}: its training had {told}. Add its overlay behind the other configurations: --config_file "
@@ -75,8 +74,9 @@ def test_a_wrong_setting_is_refused_in_one_line(trained, in_root, tmp_path, wron
 
 
 def test_right_settings_run(trained, in_root, tmp_path):
-    """Typed one by one; the pixel size, which is not known of all images, may be left out, or be nearly the same."""
+    """Typed one by one; the pixel size may be left out, or be nearly the same."""
     rest = {"rotations": 1, "dataset_dir": f"{trained.images}/images", "output_dir": str(tmp_path / "out")}
+    rest["image_pixel_size"] = 20
     for size in (None, 20.1):
         run([INFER, PAPER], checkpoint=str(trained.weights), **rest, **{**MODEL, "pixel_size": size})
     assert (tmp_path / "out" / "test_0_mask.png").is_file()

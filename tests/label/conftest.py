@@ -19,7 +19,7 @@ def bundle_files(tmp_path_factory):
     overlay = write_overlay(folder / "tiny.json", source, folder / "start.pt")
     config = ConfigParser()
     config.read_config([str(ROOT / "configs" / "inference.json"), str(overlay)])
-    config.update({**MODEL, "resolved_pixel_size": 20.0})
+    config.update({**MODEL, "pixel_size": 20.0})
     torch.manual_seed(0)
     network = config.get_parsed_content("network_def")
     fit_to_clicks(network)

@@ -164,7 +164,13 @@ def write_studies(folder: Path) -> Path:
 def write_overlay(file: Path, source: Path, checkpoint: Path) -> Path:
     """An overlay for both configurations: a training of a few pixels, of a network that is told beside its weights."""
     training = {name: value for name, value in TINY.items() if name not in MODEL}
-    values = {**training, "min_size": 0, "source_dir": str(source), "checkpoint": str(checkpoint)}
+    values = {
+        **training,
+        "min_size": 0,
+        "image_pixel_size": 20.0,
+        "source_dir": str(source),
+        "checkpoint": str(checkpoint),
+    }
     file.write_text(json.dumps(values))
     return file
 

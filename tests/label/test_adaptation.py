@@ -11,11 +11,14 @@ import pytest
 
 pytest.importorskip("monailabel", reason="MONAI Label has an environment of its own: make label-test")
 
+import numpy as np
 import torch
 
 from bundle.data.points import Clicks
-from bundle.errors import SettingError
+from bundle.errors import DataError, SettingError
+from bundle.handlers import shipped_weights
 from tests.conftest import write_domain
+from tests.image_writers import write_fiji
 from tests.integration.commands import ROOT
 from tests.label.served import MODEL, write_studies
 
@@ -28,9 +31,11 @@ def app(monkeypatch):
     for name in [name for name in sys.modules if name == "lib" or name.startswith("lib.")]:
         monkeypatch.delitem(sys.modules, name)
     import lib.adaptation
+    import lib.app
     import lib.devices
 
-    return SimpleNamespace(adaptation=lib.adaptation, devices=lib.devices)
+    found = {"start_of": lib.app.start_of, "first": shipped_weights}
+    return SimpleNamespace(adaptation=lib.adaptation, devices=lib.devices, **found)
 
 
 @pytest.fixture
@@ -70,6 +75,25 @@ def test_the_pixel_size_is_that_of_the_source(app, bundle_files, tmp_path):
     assert task({"device": "cpu", "max_epochs": 1}, store)["clicked"] == 1
 
 
+def test_synthetic_tissue_is_the_source_when_none_is_named(app, bundle_files, tmp_path):
+    """At the pixel size of the weights, for the studies have no datalist."""
+    own = {"synthetic_images": 2, "synthetic_shape": [40, 48], "synthetic_dir": str(tmp_path / "synthetic")}
+    named = json.loads(bundle_files[1].read_text())
+    del named["source_dir"]
+    (tmp_path / "overlay.json").write_text(json.dumps({**named, **own}))
+    start = bundle_files[0]
+    files = [str(ROOT / "configs" / "train.json"), str(tmp_path / "overlay.json"), str(start.with_suffix(".json"))]
+    studies = write_studies(tmp_path / "studies")
+    images = {path.name: str(path) for path in studies.iterdir()}
+    given = {images["png_0.png"]: Clicks([[40, 20]], [1])}
+    task = app.adaptation.AdaptationTask(ROOT, files, [start], tmp_path / "out" / "a.pt", lambda: given)
+    store = SimpleNamespace(list_images=lambda: list(images), get_image_uri=images.get, datalist=lambda: [])
+    assert task({"device": "cpu", "max_epochs": 1}, store)["clicked"] == 1
+    written = json.loads((tmp_path / "out" / "a.json").read_text())
+    assert written["pixel_size"] == 20.0 and written["_provenance_"]["data_sets"]["source"]["name"] == "synthetic"
+    assert len(list((tmp_path / "synthetic").rglob("*.png"))) == 4
+
+
 def test_a_server_that_knows_no_pixel_size_ends_with_one_line(bundle_files, tmp_path):
     overlay, studies = tmp_path / "overlay.json", tmp_path / "studies"
     overlay.write_text(json.dumps({**json.loads(bundle_files[1].read_text()), "source_dir": str(tmp_path / "none")}))
@@ -83,6 +107,22 @@ def test_a_server_that_knows_no_pixel_size_ends_with_one_line(bundle_files, tmp_
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(f"error: {tmp_path}/none: tells no pixel size; give pixel_size")
+
+
+def test_a_server_starts_with_what_is_named_or_with_the_first_weights(app, tmp_path, monkeypatch):
+    monkeypatch.setattr(app.first, "MODELS", tmp_path)
+    overlay = tmp_path / "overlay.json"
+    overlay.write_text(json.dumps({"checkpoint": "$@bundle_root + '/models/mine.pt'"}))
+    inference = str(ROOT / "configs" / "inference.json")
+    with pytest.raises(DataError, match=r"model_synthetic\.pt: no such checkpoint"):
+        app.start_of({}, [inference])
+    (tmp_path / "model_synthetic.pt").touch()
+    assert app.start_of({}, [inference]) == tmp_path / "model_synthetic.pt"
+    with pytest.raises(DataError, match=r"models/mine\.pt: no such checkpoint"):
+        app.start_of({}, [inference, str(overlay)])
+    (tmp_path / "adapted.pt").touch()
+    assert app.start_of({}, [inference]) == tmp_path / "adapted.pt"
+    assert app.start_of({"checkpoint": str(overlay)}, [inference]) == overlay
 
 
 def test_the_bundle_may_lie_in_an_odd_folder(app, bundle_files, tmp_path):
@@ -113,3 +153,13 @@ def test_devices_are_those_that_exist(app, monkeypatch, count, expected):
     assert app.devices.chosen_device(None) == expected[0]
     with pytest.raises(SettingError, match=r"device is 'cuda:2', expected"):
         app.devices.chosen_device("cuda:2")
+
+
+def test_images_of_another_pixel_size_are_not_trained_on(app, bundle_files, tmp_path):
+    files = [str(ROOT / "configs" / "train.json"), str(bundle_files[1]), str(bundle_files[0].with_suffix(".json"))]
+    path = write_fiji(tmp_path / "a.tif", np.zeros((50, 70), np.uint8), 8.0)
+    store = SimpleNamespace(list_images=lambda: ["a"], get_image_uri=lambda _: str(path), datalist=lambda: [])
+    given = {str(path): Clicks([[40, 20]], [1])}
+    task = app.adaptation.AdaptationTask(ROOT, files, [bundle_files[0]], tmp_path / "out" / "a.pt", lambda: given)
+    with pytest.raises(DataError, match=r"a\.tif: has pixels of 8 nm, but .* those of the source, 20 nm"):
+        task({"device": "cpu", "max_epochs": 1}, store)

@@ -78,3 +78,13 @@ def test_dice_runs_over_the_whole_batch() -> None:
 
 def test_masks_of_any_type() -> None:
     assert MultitaskLoss()(PRED, MASK.byte(), DENSITY, MASK.bool()) == MultitaskLoss()(PRED, MASK, DENSITY, MASK)
+
+
+def test_adjusted_logits_are_those_of_the_other_share() -> None:
+    torch.manual_seed(0)
+    pred, mask, density = torch.randn(1, 2, 4, 4), torch.randint(0, 2, (1, 1, 4, 4)), torch.rand(1, 1, 4, 4)
+    adjustment = math.log(0.1 / 0.9) - math.log(0.05 / 0.95)
+    shifted = pred + torch.tensor([adjustment, 0.0]).reshape(1, 2, 1, 1)
+    adjusted = MultitaskLoss(logit_adjustment=adjustment)(pred, mask, density)
+    for part, expected in zip(adjusted, MultitaskLoss()(shifted, mask, density), strict=True):
+        assert part.item() == pytest.approx(expected.item())

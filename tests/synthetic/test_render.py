@@ -49,7 +49,7 @@ def test_images_are_bytes_that_use_their_range_and_instances_are_numbers():
         assert image.dtype == np.uint8
         assert instances.dtype == np.int32
         assert image.std() > 4
-        assert np.mean((image == 0) | (image == 255)) < 0.2
+        assert np.mean((image == 0) | (image == 255)) < 0.3  # of bright empty resin
         parts = label(instances > 0, connectivity=2)
         assert parts.max() == instances.max()
 

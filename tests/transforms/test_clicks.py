@@ -4,6 +4,7 @@ import torch
 from monai.data import MetaTensor
 
 from bundle import keys as K
+from bundle.errors import SettingError
 from bundle.transforms import AddClickChannelsd, RandInstanceClicksd, click_channels
 
 WIDE = (4, 7)  # X, Y
@@ -150,6 +151,21 @@ def test_never_more_clicks_than_the_network_takes() -> None:
     transform = RandInstanceClicksd(max_points=2)
     transform.set_random_state(seed=0)
     assert {len(draw(transform)) for _ in range(60)} == {0, 1, 2}
+
+
+def test_more_images_without_clicks_and_with_all() -> None:
+    transform = RandInstanceClicksd(bare_prob=0.3, complete_prob=0.5)
+    transform.set_random_state(seed=0)
+    counts = [len(draw(transform)) for _ in range(300)]
+    assert 0.27 < counts.count(0) / 300 < 0.42  # 0.3, and a fifth of the rest
+    assert 0.45 < counts.count(4) / 300 < 0.63
+    assert set(counts) == set(range(5))
+
+
+@pytest.mark.parametrize("probs", [(-0.1, 0.5), (0.6, 0.6)])
+def test_probabilities_that_cannot_be_are_refused(probs: tuple[float, float]) -> None:
+    with pytest.raises(SettingError, match="sum of at most 1"):
+        RandInstanceClicksd(bare_prob=probs[0], complete_prob=probs[1])
 
 
 def test_no_instances_no_clicks() -> None:

@@ -13,6 +13,7 @@ from bundle.errors import DataError
 
 from .claim import Claim, HeaderError
 from .metaimage import read_metaimage
+from .mrc import read_mrc
 from .nifti import read_nifti
 from .nrrd import read_nrrd
 from .png import read_png
@@ -73,6 +74,8 @@ def _claim(path: Path) -> Claim:
                 return read_png(file, size)
             if name.endswith((".tif", ".tiff")):
                 return read_tiff(file, size)
+            if name.endswith((".mrc", ".rec", ".st", ".map")):
+                return read_mrc(file, size)
             if name.endswith(".nrrd"):
                 return read_nrrd(file, size)
             if name.endswith((".mha", ".mhd")):
@@ -83,7 +86,7 @@ def _claim(path: Path) -> Claim:
             raise DataError(f"{path}: cannot be read as an image ({error})") from None
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    raise DataError(f"{path}: not one of the image formats that are read; save it as PNG, TIFF, NRRD, MHA or NIfTI")
+    raise DataError(f"{path}: no image format that is read; save it as PNG, TIFF, MRC, NRRD, MHA or NIfTI")
 
 
 def _identity(path: Path) -> tuple[str, int, int, int, int, int]:

@@ -18,6 +18,8 @@ SHARE = 16
 """A file compressed more than `DENSE` : 1 may hold only this fraction of the limits: a section of 8192 x 8192."""
 EXPANSION = 1500
 """Deflate reaches 1032 : 1 and LZW 1365 : 1; a header that claims more lies."""
+LOSSY = "its blocks and rings look like structures; save the image as PNG or TIFF from the microscope's own file"
+"""Why JPEG is not read."""
 LIMIT_VARIABLE = "PREFER_DAS_MAX_SAMPLES"
 
 

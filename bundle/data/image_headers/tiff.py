@@ -5,15 +5,16 @@ from __future__ import annotations
 import struct
 from typing import Any, BinaryIO, NamedTuple
 
-from .claim import SECTION_SAMPLES, Claim, HeaderError, check_claim
+from .claim import LOSSY, SECTION_SAMPLES, Claim, HeaderError, check_claim
 
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _TYPE_CODES = {1: "B", 3: "H", 4: "I", 16: "Q", 13: "I", 18: "Q"}
 """``struct`` codes of the field types of unsigned whole numbers."""
-_COMPRESSIONS = {1: False, 5: True, 7: True, 8: True, 32946: True, 32773: True}
-"""Compression codes (none, LZW, JPEG, Deflate twice, PackBits): whether they compress."""
-_JPEG = 7
-_TYPES = {(8, 1), (16, 1), (16, 2), (32, 1), (32, 2), (32, 3)}
+_COMPRESSIONS = {1: False, 5: True, 8: True, 32946: True, 32773: True}
+"""Compression codes (none, LZW, Deflate twice, PackBits): whether they compress."""
+_LOSSY = (6, 7, 33003, 33005, 34712, 34933, 34934)
+"""JPEG and its kin."""
+_TYPES = {(1, 1), (8, 1), (8, 2), (16, 1), (16, 2), (16, 3), (32, 1), (32, 2), (32, 3), (64, 3)}
 """Allowed pairs of bits of a sample and sample format: 1 unsigned, 2 signed, 3 floating point."""
 _MOST_DIRECTORIES = 1 << 16
 _MOST_ENTRIES = 512
@@ -24,9 +25,9 @@ _TILE = 1 << 14
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS, _CHANNELS, _ROWS, _STRIP_SIZES, _PLANAR = (
     254, 256, 257, 258, 259, 262, 273, 277, 278, 279, 284)  # fmt: skip
-_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES, _FORMAT, _PALETTE = 322, 323, 324, 325, 339, 320
+_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES, _FORMAT, _DEPTH = 322, 323, 324, 325, 339, 32997
 _NUMBERS = (_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS, _CHANNELS, _ROWS, _STRIP_SIZES,
-            _PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES, _FORMAT, _PALETTE)  # fmt: skip
+            _PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES, _FORMAT, _DEPTH)  # fmt: skip
 
 
 class _Layout(NamedTuple):
@@ -62,9 +63,9 @@ def read_tiff(file: BinaryIO, size: int) -> Claim:
             raise HeaderError("its directories run in a circle, or are too many")
         seen.add(at)
         tags, at = _directory(file, size, layout, at)
-        page, length = _page(tags, size)
         if _one(tags, _SUBFILE, 0) & ~2:  # a thumbnail or a mask of another page
             continue
+        page, length = _page(tags, size)
         pages.append(page)
         stored += length
         if page[:4] != pages[0][:4]:
@@ -123,6 +124,8 @@ def _page(tags: dict[int, tuple[int, ...]], size: int) -> tuple[Claim, int]:
     """Check a page; returns its claim and the bytes that are stored for it."""
     width, height = _one(tags, _WIDTH), _one(tags, _HEIGHT)
     channels, compression = _one(tags, _CHANNELS, 1), _one(tags, _COMPRESSION, 1)
+    if compression in _LOSSY:
+        raise HeaderError(f"it is compressed with loss, as JPEG; {LOSSY}")
     if compression not in _COMPRESSIONS:
         raise HeaderError(f"its compression {compression} is not read; save it with LZW, Deflate or none")
     if not 1 <= channels <= 4 or _one(tags, _PLANAR, 1) not in (1, 2):
@@ -132,10 +135,13 @@ def _page(tags: dict[int, tuple[int, ...]], size: int) -> tuple[Claim, int]:
         raise HeaderError("its channels have different types")
     (bit,), (format_,) = bits, formats
     format_ = 1 if format_ == 4 else format_  # not defined: without sign
-    if (bit, format_) not in _TYPES and bit != 1:
-        raise HeaderError(f"its pixels have {bit} bits of kind {format_}; expected 8, 16 or 32, or 32 floating")
-    if compression == _JPEG and bit != 8:
-        raise HeaderError(f"it has JPEG pixels of {bit} bits; expected 8")
+    if (bit, format_) not in _TYPES:
+        raise HeaderError(f"its pixels have {bit} bits of kind {format_}; expected 8, 16 or 32, or floating point")
+    photometric = _one(tags, _PHOTOMETRIC, 1)
+    if photometric > 2:
+        raise HeaderError(f"its colours are of kind {photometric}, such as a palette; save it as plain gray")
+    if _one(tags, _DEPTH, 1) != 1:
+        raise HeaderError("its pages are volumes; save them as a page for each section")
     claim = Claim((width, height), channels, bit, _COMPRESSIONS[compression])
     if claim.samples > SECTION_SAMPLES * 4 or min(width, height) < 1:
         check_claim(claim, size)

@@ -16,6 +16,8 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from bundle.config_text import config_text
 from bundle.data.annotated_items import annotated_items
+from bundle.data.image_files import read_header
+from bundle.data.pixel_size import TOLERANCE, domain_pixel_size, image_pixel_size
 from bundle.data.points import Clicks
 from bundle.errors import DataError, SettingError
 from lib.devices import chosen_device, devices
@@ -49,6 +51,7 @@ class AdaptationTask(TrainTask):
         weights: files of weights, the last of those that exist is where training starts.
         trained: where the result goes.
         clicks: reads the saved clicks, by path of the image.
+        image_pixel_size: nanometres per pixel of images that do not tell; None for that of the source.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class AdaptationTask(TrainTask):
         weights: Sequence[Path],
         trained: Path,
         clicks: Callable[[], dict[str, Clicks]],
+        image_pixel_size: float | None = None,
     ) -> None:
         super().__init__("adapts the network to the studies, from final labels and clicks")
         self.root = root
@@ -65,9 +69,11 @@ class AdaptationTask(TrainTask):
         self.weights = list(weights)
         self.trained = trained
         self.clicks = clicks
+        self.image_pixel_size = image_pixel_size
         self.parser = ConfigParser()
         self.parser.read_config(self.files)
         self.parser["bundle_root"] = config_text(root)
+        self.parser["resolved_pixel_size#folders"] = ["@source_dir"]  # the studies have no datalist
 
     def config(self) -> dict[str, Any]:
         """What a request may say; viewers show it."""
@@ -96,7 +102,8 @@ class AdaptationTask(TrainTask):
 
         Raises:
             SettingError: the request is wrong.
-            DataError: there is neither a label nor a click, or one of them cannot be used.
+            DataError: there is neither a label nor a click, one of them cannot be used, or an image has another pixel
+                size than the source.
         """
         asked = self.asked(request)
         images = sorted(filter(None, (datastore.get_image_uri(image) for image in datastore.list_images())))
@@ -104,6 +111,7 @@ class AdaptationTask(TrainTask):
         clicks = self.clicks()
         if not labels and not clicks:
             raise DataError("the studies have neither a final label nor a click; give some before training")
+        self._check_pixel_sizes(images)
         window, max_points = max(self.parser.get_parsed_content("crop_size")), self.parser["max_points"]
         targets, labelled = annotated_items(images, labels, clicks, window, max_points)
         source = self.parser.get_parsed_content("source#data")
@@ -116,7 +124,7 @@ class AdaptationTask(TrainTask):
             "init_checkpoint": found[-1] if asked.pretrained else found[0],
             "checkpoint": self.trained,
             "work_dir": self.trained.parent,
-            "resolved_pixel_size#folders": ["@source_dir"],  # the studies have no datalist
+            "resolved_pixel_size#folders": self.parser["resolved_pixel_size#folders"],
             "train#dataset#data": tuple(targets),
             "provenance#folders#target": Path(images[0]).parent,
             "source#data": (*source, *labelled * repeats),
@@ -125,3 +133,15 @@ class AdaptationTask(TrainTask):
         # False leaves the server's logging as it is
         monai.bundle.run("training", config_file=self.files, logging_file=False, **overrides)  # type: ignore[arg-type]
         return {"images": len(targets), "labels": len(labelled), "clicked": len(clicks)}
+
+    def _check_pixel_sizes(self, images: Sequence[str]) -> None:
+        """Masks are made at any pixel size, but a training works at one."""
+        given = self.parser.get_parsed_content("pixel_size")
+        size = domain_pixel_size([self.parser.get_parsed_content("source_dir")], given, required=False)
+        for image in images:
+            own = image_pixel_size({image: read_header(image).pixel_size}, self.image_pixel_size)
+            if own is not None and size is not None and not math.isclose(own, size, rel_tol=TOLERANCE):
+                raise DataError(
+                    f"{image}: has pixels of {own:g} nm, but a training here has those of the source, {size:g} nm; "
+                    "resample the studies with python -m scripts.prepare_data"
+                )

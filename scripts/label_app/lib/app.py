@@ -24,9 +24,11 @@ from monailabel.interfaces.tasks.train import TrainTask
 from bundle.atomic import make_folder
 from bundle.config_text import config_text
 from bundle.data.image_files import SUFFIXES, read_header, write_png
+from bundle.data.pixel_size import check_nanometres
 from bundle.data.points import Clicks, check_inside
 from bundle.errors import DataError, MendableError
 from bundle.handlers.model_overlay import overlays_of
+from bundle.handlers.shipped_weights import first_weights
 from bundle.handlers.weights import load_weights
 from bundle.preferences.store.click_records import ClicksChangedError
 from bundle.preferences.store.judgement_store import JudgementStore
@@ -62,12 +64,15 @@ class PreferDasApp(MONAILabelApp):
     Args:
         app_dir: folder of this file.
         studies: folder of images; clicks, labels and weights trained here are kept in it.
-        conf: ``checkpoint``, weights to start with (default ``models/adapted.pt``); ``config``, overlays on the
-            configurations, separated by commas. That of the weights is added behind them.
+        conf: ``config``, overlays on the configurations, separated by commas; ``checkpoint``, weights to start with
+            (default: those that an overlay names, else see :func:`bundle.handlers.shipped_weights.first_weights`),
+            whose overlay is added behind the others; ``image_pixel_size``, nanometres per pixel of images that do not
+            tell.
 
     Raises:
         DataError: the studies are no folder, there is no checkpoint, it is of another network or other settings than
             the configuration describes, or nobody tells the pixel size.
+        SettingError: ``image_pixel_size`` is no number above 0.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
@@ -88,7 +93,9 @@ class PreferDasApp(MONAILabelApp):
         asking.read_config([*self.train_files, *(str(ROOT / "configs" / name) for name in ASKING)])
         for parser in (self.parser, asking):
             parser["bundle_root"] = config_text(ROOT)
-        self.parser["resolved_pixel_size"] = "@pixel_size"  # the weights'; images of the studies may tell none
+        given = read_pixel_size(conf or {})
+        if given is not None:
+            self.parser["image_pixel_size"] = given
         asking["resolved_pixel_size"] |= {"folders": ["@source_dir"], "required": False}  # studies have no datalist
         if asking.get_parsed_content("resolved_pixel_size") is None:
             source = asking.get_parsed_content("source_dir")
@@ -119,7 +126,8 @@ class PreferDasApp(MONAILabelApp):
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """Stage 1."""
-        return {"adapt": AdaptationTask(ROOT, self.train_files, self.weights, self.trained, self.saved_clicks)}
+        given = self.parser.get_parsed_content("image_pixel_size")
+        return {"adapt": AdaptationTask(ROOT, self.train_files, self.weights, self.trained, self.saved_clicks, given)}
 
     def init_strategies(self) -> dict[str, Strategy]:
         """Ours first, for viewers take the first."""
@@ -235,7 +243,11 @@ class PreferDasApp(MONAILabelApp):
 
 
 def start_of(conf: dict[str, str], files: list[str]) -> Path:
-    """The weights that the server starts with: those of ``conf``, or those that the configuration files name.
+    """The weights that the server starts with: those of ``conf``, or that an overlay names, or the first weights.
+
+    Args:
+        conf: of MONAI Label's command line.
+        files: ``inference.json``, and the overlays behind it.
 
     Raises:
         DataError: they are not there.
@@ -243,10 +255,27 @@ def start_of(conf: dict[str, str], files: list[str]) -> Path:
     config = ConfigParser()
     config.read_config(files)
     config["bundle_root"] = config_text(ROOT)
+    if not any("checkpoint" in ConfigParser.load_config_file(overlay) for overlay in files[1:]):
+        config["checkpoint"] = config_text(first_weights())
     start = Path(conf.get("checkpoint") or config.get_parsed_content("checkpoint"))
     if not start.is_file():
         raise DataError(f"{start}: no such checkpoint; train one first, or name another with --conf checkpoint")
     return start
+
+
+def read_pixel_size(conf: dict[str, str]) -> float | None:
+    """The pixel size of images that do not tell, in nanometres: ``image_pixel_size`` of ``conf``.
+
+    Raises:
+        SettingError: it is no number above 0.
+    """
+    given = conf.get("image_pixel_size") or None
+    try:
+        value = None if given is None else float(given)
+    except ValueError:
+        value = math.nan
+    check_nanometres("image_pixel_size", value)
+    return value
 
 
 def read_clicks(request: dict[str, Any]) -> Clicks:

@@ -1,4 +1,4 @@
-"""The demo on domains of a few pixels; its commands run in this process, for each start of Python takes seconds."""
+"""The comparison on domains of a few pixels. Its commands run in this process: a start of Python takes seconds."""
 
 import json
 import shutil
@@ -11,12 +11,12 @@ from PIL import Image
 from bundle.errors import SettingError
 from bundle.preferences.store.judgement_store import JudgementStore
 from bundle.preflight import check_overrides, parse_command
+from scripts.compare import Comparison, draw_noise, format_table, main, parser
 from scripts.comparison import cells as module
 from scripts.comparison.cells import CellError, Cells, Task
 from scripts.comparison.noise_figure import write_noise_figure
 from scripts.comparison.preference_rows import PREFERENCES, STUDY, in_order
 from scripts.comparison.report import Row, write_overview, write_report
-from scripts.demo import Demo, draw_noise, format_table, main, parser
 from tests.integration.commands import ROOT, TINY
 
 SCHEDULE = {
@@ -48,12 +48,12 @@ def run_here(calls):
 
 @pytest.fixture(scope="module")
 def finished(domain_pair, tmp_path_factory):
-    """A demo that ran, its rows, and its commands."""
-    folder = tmp_path_factory.mktemp("demo")
+    """A comparison that ran, its rows, and its commands."""
+    folder = tmp_path_factory.mktemp("comparison")
     (folder / "tiny.json").write_text(json.dumps(SCHEDULE))
     for name, prepared in domain_pair._asdict().items():
         shutil.copytree(prepared, folder / "run" / "domains" / name / "seed0")
-    demo = Demo(
+    comparison = Comparison(
         run=folder / "run",
         domains=folder / "run" / "domains",
         source="source",
@@ -68,18 +68,18 @@ def finished(domain_pair, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         patch.setattr(module, "run_bundle", run_here(calls))
-        rows = demo.execute()
-    return demo, rows, calls
+        rows = comparison.execute()
+    return comparison, rows, calls
 
 
 def test_rows_and_what_they_cost(finished):
-    demo, rows, _ = finished
+    comparison, rows, _ = finished
     assert [row.name for row in rows] == ROWS
     for row in rows:
         assert row.means.keys() == {"automatic", "interactive"}
         assert row.cost.keys() == ({"judgements", "annotation_seconds"} if row.name in PREFERENCES else set())
     cost = {row.name: row.cost for row in rows if row.cost}
-    with JudgementStore(demo.run / "wda_15+lpo.sqlite") as store:
+    with JudgementStore(comparison.run / "wda_15+lpo.sqlite") as store:
         assert cost["wda_15+lpo"]["judgements"] == len(store.judgements(kind="oracle")) > 0
     assert cost["wda_15+lpo"]["annotation_seconds"] == 3 * cost["wda_15+lpo"]["judgements"]
     assert cost["wda_15+image_dpo"]["judgements"] <= 3
@@ -88,8 +88,8 @@ def test_rows_and_what_they_cost(finished):
 
 
 def test_rows_share_the_candidates_that_were_made_first(finished):
-    demo, _, calls = finished
-    folder = demo.run / "candidates" / "wda_15"
+    comparison, _, calls = finished
+    folder = comparison.run / "candidates" / "wda_15"
     with JudgementStore(folder.with_suffix(".sqlite")) as store:
         opened = {question.candidates_file: question for question in store.questions()}
     assert set(opened) <= {str(file) for file in folder.iterdir()} and len(list(folder.iterdir())) == 3
@@ -104,32 +104,32 @@ def test_rows_share_the_candidates_that_were_made_first(finished):
 
 
 def test_nothing_is_made_twice(finished, monkeypatch, capsys):
-    demo, rows, _ = finished
+    comparison, rows, _ = finished
     monkeypatch.setattr(module, "run_bundle", lambda *_, **__: pytest.fail("a cell ran again"))
-    assert demo.execute() == rows
+    assert comparison.execute() == rows
 
 
 def test_a_domain_that_was_prepared_at_another_pixel_size_is_refused(finished):
-    demo, _, _ = finished
+    comparison, _, _ = finished
     with pytest.raises(SettingError, match=r"--pixel_size 10: .*/source/seed0/datalist.json says 20 nm"):
-        Demo(**{**vars(demo), "pixel_size": 10.0}).prepare("source")
+        Comparison(**{**vars(comparison), "pixel_size": 10.0}).prepare("source")
 
 
 def test_a_folder_of_before_preferences_goes_on(finished, monkeypatch, tmp_path):
-    """What the demo without stage 2 left: stage 2 is made, nothing else."""
-    demo, _, _ = finished
+    """What the comparison without stage 2 left: stage 2 is made, nothing else."""
+    comparison, _, _ = finished
     wanted = []
     for name in ("uda", "wda_15", "wda_100", "source_only", "supervised"):
-        shutil.copytree(demo.run / name, tmp_path / name)
-        if (demo.run / f"{name}.pt").is_file():
-            shutil.copy(demo.run / f"{name}.pt", tmp_path)
+        shutil.copytree(comparison.run / name, tmp_path / name)
+        if (comparison.run / f"{name}.pt").is_file():
+            shutil.copy(comparison.run / f"{name}.pt", tmp_path)
 
     def pretend(arguments, log, threads):
         wanted.append(arguments[1])
         return 1
 
     monkeypatch.setattr(module, "run_bundle", pretend)
-    older = Demo(**{**vars(demo), "run": tmp_path})
+    older = Comparison(**{**vars(comparison), "run": tmp_path})
     for file in (tmp_path / "candidates").glob("*"):
         file.unlink()
     with pytest.raises(CellError, match=r"exit status 1, see .*/candidates/wda_15.log"):
@@ -138,8 +138,8 @@ def test_a_folder_of_before_preferences_goes_on(finished, monkeypatch, tmp_path)
 
 
 def test_order_of_the_cells(finished):
-    demo, _, _ = finished
-    tasks = demo.tasks()
+    comparison, _, _ = finished
+    tasks = comparison.tasks()
     assert all(name in tasks for task in tasks.values() for name in task.after)
     assert tasks["prepare source"].after == ()
     assert set(tasks["adapt uda"].after) == {"train on source", "prepare target"}
@@ -147,6 +147,38 @@ def test_order_of_the_cells(finished):
     assert tasks["learn preferences wda_15+lpo"].after == ["make candidates from wda_15"]
     assert {name for name in tasks if name.startswith("evaluate")} == {f"evaluate {row}" for row in ROWS}
     assert "train on target" in tasks["evaluate supervised"].after
+
+
+def test_synthetic_tissue_needs_the_targets_folder_alone(finished, monkeypatch, tmp_path):
+    comparison, _, _ = finished
+    calls = []
+
+    monkeypatch.setattr(
+        module, "run_bundle", lambda arguments, *_, **__: calls.append(parse_command(arguments[2:])) or 0
+    )
+    alone = {"run": tmp_path, "source": "synthetic", "domains": tmp_path / "domains"}
+    shutil.copytree(comparison.domains / "target" / "seed0", tmp_path / "domains" / "target" / "seed0")
+    trained = Comparison(**{**vars(comparison), **alone})
+    for name in ("prepare synthetic", "train on synthetic", "adapt uda", "evaluate uda"):
+        trained.tasks()[name].work()
+    assert sorted(path.name for path in (tmp_path / "domains").iterdir()) == ["synthetic", "target"]
+    assert [call["source_dir"] for call in calls] == ["synthetic"] * 3
+    assert calls[0]["config_file"][-1] == "configs/source.json" and calls[0]["pixel_size"] == 20.0
+    assert calls[1]["init_checkpoint"] == calls[0]["checkpoint"]
+
+    calls.clear()
+    weights = comparison.checkpoint("source_only")  # with its overlay beside it
+    given = Comparison(**{**vars(comparison), **alone, "run": tmp_path / "given", "weights": weights})
+    for name in ("train on synthetic", "adapt uda", "evaluate source_only"):
+        given.tasks()[name].work()
+    assert [call["config_file"][-1] for call in calls] == [str(weights.with_suffix(".json")), "configs/evaluate.json"]
+    assert calls[0]["init_checkpoint"] == calls[1]["checkpoint"] == str(weights)
+
+
+def test_weights_that_are_not_there_are_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["compare.py", "--run", str(tmp_path / "run"), "--weights", "/nowhere.pt"])
+    assert main() == 2
+    assert capsys.readouterr().err == "error: --weights /nowhere.pt: no such file\n"
 
 
 def test_tasks_wait_for_each_other_and_run_side_by_side():
@@ -186,14 +218,14 @@ def test_nothing_is_begun_after_a_failure():
 
 
 def test_table_report_and_pictures(finished, tmp_path):
-    demo, rows, _ = finished
+    comparison, rows, _ = finished
     lines = format_table(rows).splitlines()
     assert len(lines) == 1 + 2 * len(rows)
     assert lines[0].split()[-2:] == ["judgements", "seconds"]
     (first, second) = (line.split() for line in lines if line.startswith("wda_15+lpo"))
     assert first[1] == "automatic" and [float(v) for v in first[-2:]] == [round(v) for v in rows[6].cost.values()]
     assert second[1] == "interactive" and len(second) == 6
-    with Image.open(demo.run / "wda_15+lpo" / "judgements.png") as picture:
+    with Image.open(comparison.run / "wda_15+lpo" / "judgements.png") as picture:
         assert picture.width == 1600
     noise = write_noise_figure(tmp_path / "noise.png", {0.0: 0.8, 0.1: 0.7}, {"a": 0.6, "b": 0.5})
     page = write_report(tmp_path, "title", rows, judged="wda_15+lpo", noise=noise).read_text()
@@ -204,22 +236,25 @@ def test_table_report_and_pictures(finished, tmp_path):
 
 
 def test_metrics_file_of_the_program(finished, monkeypatch, capsys):
-    demo, rows, _ = finished
+    comparison, rows, _ = finished
     monkeypatch.setattr(module, "run_bundle", lambda *_, **__: pytest.fail("a cell ran again"))
-    options = {"data": demo.run, "source": "source", "target": "target", "run": demo.run}
+    options = {"data": comparison.run, "source": "source", "target": "target", "run": comparison.run}
     monkeypatch.setattr(
-        "sys.argv", ["demo.py", *(p for name, value in options.items() for p in (f"--{name}", str(value)))]
+        "sys.argv", ["compare.py", *(p for name, value in options.items() for p in (f"--{name}", str(value)))]
     )
-    (demo.run / "metrics.json").write_text(json.dumps({"rows": {}, "seconds": 100.0}))
+    (comparison.run / "metrics.json").write_text(json.dumps({"rows": {}, "seconds": 100.0}))
     assert main() == 0
-    content = json.loads((demo.run / "metrics.json").read_text())
+    content = json.loads((comparison.run / "metrics.json").read_text())
     assert content.keys() == {"source", "target", "seed", "rows", "seconds"} and content["seconds"] >= 100
     assert list(content["rows"]) == ROWS
     assert content["rows"]["uda"].keys() == {"automatic", "interactive"}
     learnt = content["rows"]["wda_15+lpo"]
     assert learnt.keys() == {"automatic", "interactive", "judgements", "annotation_seconds"}
     assert learnt["annotation_seconds"] == rows[6].cost["annotation_seconds"]
-    assert "What was judged" in (demo.run / "report.html").read_text() and (demo.run / "overview.png").is_file()
+    assert (
+        "What was judged" in (comparison.run / "report.html").read_text()
+        and (comparison.run / "overview.png").is_file()
+    )
     assert "wda_15+lpo" in capsys.readouterr().out
 
 
@@ -227,8 +262,8 @@ def test_seconds_of_an_interrupted_run_count(tmp_path, monkeypatch):
     def fail(self):
         raise CellError("broken")
 
-    monkeypatch.setattr(Demo, "execute", fail)
-    monkeypatch.setattr("sys.argv", ["demo.py", "--run", str(tmp_path / "run")])
+    monkeypatch.setattr(Comparison, "execute", fail)
+    monkeypatch.setattr("sys.argv", ["compare.py", "--run", str(tmp_path / "run")])
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "metrics.json").write_text(json.dumps({"rows": {"uda": {}}, "seconds": 100.0}))
     assert main() == 1

@@ -1,0 +1,342 @@
+"""Run the whole way on a pair of domains and compare: train on the source, adapt with points, learn from preferences.
+
+Without --data two synthetic domains are made. Every cell (a prepared domain, a trained network, an evaluation) is kept
+in the output folder; the same command run again goes on with what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bundle.atomic import make_folder
+from bundle.data import domain_pixel_size
+from bundle.data.domain_folder import SYNTHETIC
+from bundle.data.preparation import Preparation, prepare_domain
+from bundle.errors import MendableError
+from bundle.json_files import read_json, write_json
+from bundle.metrics import SCORES
+from bundle.synthetic.generator import write_domain
+from scripts.comparison.cells import CellError, Cells, Task, stopwatch
+from scripts.comparison.noise_figure import write_noise_figure
+from scripts.comparison.preference_rows import NOISE, PREFERENCES, STUDY, PreferenceRow, in_order, read_cost
+from scripts.comparison.report import Row, write_overview, write_report
+
+PIXEL_SIZES = {"vnc": 4.6, "lucchi-pp": 5.0}
+"""Nanometres of public data sets whose files do not tell; other folders need --source-pixel-size and the like."""
+
+ADAPTATIONS = {"uda": None, "wda_15": "points_15.json", "wda_100": "points_100.json"}
+
+
+@dataclass
+class Comparison:
+    """One comparison on a pair of domains.
+
+    Attributes:
+        run: output folder.
+        domains: folder of prepared domains and of networks trained on one domain alone; pairs may share it.
+        source: name of the source domain, or ``synthetic``.
+        target: name of the target domain.
+        data: folder that holds both, each with ``train/`` and ``test/``; None for synthetic domains.
+        pixel_sizes: nanometres of the files of a domain, where they do not tell.
+        pixel_size: nanometres to work at.
+        seed: of everything.
+        cells: runs the commands.
+        preferences: the rows that learn from preferences.
+        weights: the network of ``source_only``; None to train it on the source.
+    """
+
+    run: Path
+    domains: Path
+    source: str
+    target: str
+    data: Path | None
+    pixel_sizes: dict[str, float]
+    pixel_size: float
+    seed: int
+    cells: Cells
+    preferences: dict[str, PreferenceRow] = field(default_factory=lambda: PREFERENCES)
+    weights: Path | None = None
+
+    def execute(self) -> list[Row]:
+        """Make every cell that is missing; returns the rows of the table, in its order."""
+        self.cells.run(self.tasks())
+        return [self.row(name) for name in self.rows]
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The rows of the table."""
+        return in_order(("source_only", *ADAPTATIONS, "supervised"), self.preferences)
+
+    def tasks(self) -> dict[str, Task]:
+        """All cells, each with those that it waits for; what most others wait for comes first."""
+        source, target = f"train on {self.source}", f"train on {self.target}"
+        trained = {
+            "source_only": source,
+            "supervised": target,
+            **{row: f"adapt {row}" for row in ADAPTATIONS},
+            **{row: f"learn preferences {row}" for row in self.preferences},
+        }
+        tasks = {}
+        for name in (self.source, self.target):
+            tasks[f"prepare {name}"] = Task(partial(self.prepare, name))
+            tasks[f"train on {name}"] = Task(partial(self.train_on, name), [f"prepare {name}"])
+        for row in ADAPTATIONS:
+            tasks[trained[row]] = Task(partial(self.adapt, row), [source, f"prepare {self.target}"])
+        for start in dict.fromkeys(row.start for row in self.preferences.values()):
+            after = [trained[start], f"prepare {self.target}"]
+            tasks[f"make candidates from {start}"] = Task(partial(self.make_candidates, start), after)
+        for row, given in self.preferences.items():
+            tasks[trained[row]] = Task(partial(self.prefer, row), [f"make candidates from {given.start}"])
+        for row in self.rows:
+            after = [trained[row], f"prepare {self.target}"]
+            tasks[f"evaluate {row}"] = Task(partial(self.evaluate, row), after)
+        return tasks
+
+    def row(self, name: str) -> Row:
+        """Read what was measured of a row."""
+        cost = read_cost(self._store(name)) if name in self.preferences else {}
+        return Row(name, self.run / name, read_means(self.run / name / "metrics.csv"), cost)
+
+    def checkpoint(self, row: str) -> Path:
+        """The network behind a row of the table."""
+        trained = {"source_only": self.source, "supervised": self.target}
+        return self._trained(trained[row]) if row in trained else self.run / f"{row}.pt"
+
+    def prepare(self, name: str) -> None:
+        """Write the domain folder of a domain, unless it is there, or rendered by whoever reads it.
+
+        Raises:
+            SettingError: it is there, but of another pixel size.
+        """
+        if name == SYNTHETIC:
+            return
+        folder = self.domains / name / f"seed{self.seed}"
+        if (folder / "datalist.json").is_file():
+            domain_pixel_size([folder], self.pixel_size, required=True)
+            return
+        raw = self.data / name if self.data else self.domains / "raw" / name
+        if self.data is None:
+            shutil.rmtree(raw, ignore_errors=True)
+            write_domain(raw, name, seed=self.seed)
+        prepare_domain(
+            Preparation(
+                output=folder,
+                name=name,
+                data=raw,
+                pixel_size=self.pixel_sizes.get(name),
+                output_pixel_size=self.pixel_size,
+                points_share=(0.15, 1.0),
+                seed=self.seed,
+            )
+        )
+
+    def train_on(self, name: str) -> None:
+        """Train on a domain's masks: the source-only row of one direction, the supervised row of the other."""
+        checkpoint = self._trained(name)
+        self.cells.bundle(
+            checkpoint,
+            "training",
+            ("train.json", "source.json"),
+            checkpoint=checkpoint,
+            source_dir=self._domain(name),
+            pixel_size=self.pixel_size,
+        )
+
+    def adapt(self, row: str) -> None:
+        """Adapt the source's network to the target."""
+        self.cells.bundle(
+            self.checkpoint(row),
+            "training",
+            ("train.json",),
+            weights=self.checkpoint("source_only"),
+            checkpoint=self.checkpoint(row),
+            source_dir=self._domain(self.source),
+            dataset_dir=self._domain(self.target),
+            points=ADAPTATIONS[row],
+            init_checkpoint=self.checkpoint("source_only"),
+        )
+
+    def make_candidates(self, start: str) -> None:
+        """Make the candidates that all rows share which start from the network of this one."""
+        store = self._candidates(start).with_suffix(".sqlite")
+        self.cells.bundle(
+            store,
+            "making_candidates",
+            ("train.json", "prefer.json", "candidates.json"),
+            weights=self.checkpoint(start),
+            init_checkpoint=self.checkpoint(start),
+            dataset_dir=self._domain(self.target),
+            points=ADAPTATIONS.get(start),
+            store=store,
+            candidates_dir=self._candidates(start),
+        )
+
+    def prefer(self, row: str) -> None:
+        """Learn from preferences."""
+        given = self.preferences[row]
+        self.cells.bundle(
+            self.checkpoint(row),
+            "training",
+            ("train.json", "prefer.json"),
+            weights=self.checkpoint(given.start),
+            checkpoint=self.checkpoint(row),
+            dataset_dir=self._domain(self.target),
+            points=ADAPTATIONS.get(given.start),
+            init_checkpoint=self.checkpoint(given.start),
+            method=given.method,
+            budget=given.budget,
+            annotator=given.annotator,
+            noise=given.noise,
+            store=self._store(row),
+            candidates_dir=self._candidates(given.start),
+            pictures_dir=self.run / row,
+        )
+
+    def evaluate(self, row: str) -> None:
+        """Score a network on the target's test split."""
+        self.cells.bundle(
+            self.run / row / "metrics.csv",
+            "evaluating",
+            ("train.json", "evaluate.json"),
+            weights=self.checkpoint(row),
+            checkpoint=self.checkpoint(row),
+            source_dir=self._domain(self.source),
+            dataset_dir=self._domain(self.target),
+            output_dir=self.run / row,
+        )
+
+    def _domain(self, name: str) -> Path | str:
+        return SYNTHETIC if name == SYNTHETIC else self.domains / name / f"seed{self.seed}"
+
+    def _trained(self, name: str) -> Path:
+        if name == self.source and self.weights is not None:
+            return self.weights
+        return self.domains / name / f"trained-seed{self.seed}.pt"
+
+    def _candidates(self, start: str) -> Path:
+        return self.run / "candidates" / start
+
+    def _store(self, row: str) -> Path:
+        return self.run / f"{row}.sqlite"
+
+
+def read_means(path: Path) -> dict[str, dict[str, float]]:
+    """The ``mean`` rows of an evaluation table: ``{mode: {metric: value}}``."""
+    table = pd.read_csv(path)
+    means = table[table["image"] == "mean"].set_index("mode")
+    return {str(mode): {metric: float(row[metric]) for metric in SCORES} for mode, row in means.iterrows()}
+
+
+def format_table(rows: list[Row]) -> str:
+    """The rows as text, a line for each row and mode; the judgements stand in the first line of a row."""
+    width = max(len(row.name) for row in rows) + 2
+    lines = [f"{'':{width}}{'mode':14}" + "".join(f"{m:>8}" for m in SCORES) + f"{'judgements':>12}{'seconds':>9}"]
+    for row in rows:
+        cost = f"{row.cost['judgements']:12.0f}{row.cost['annotation_seconds']:9.0f}" if row.cost else ""
+        for mode, means in row.means.items():
+            lines.append(f"{row.name:{width}}{mode:14}" + "".join(f"{means[m]:8.3f}" for m in SCORES) + cost)
+            cost = ""
+    return "\n".join(lines)
+
+
+def add_seconds(path: Path, seconds: float) -> float:
+    """Add to the ``seconds`` in a metrics file, which is made if need be; so those of an interrupted run count too.
+
+    Returns:
+        The sum.
+    """
+    before: dict[str, Any] = read_json(path) if path.is_file() else {"rows": {}, "seconds": 0.0}
+    total = round(float(before["seconds"]) + seconds, 1)
+    make_folder(path.parent)
+    write_json(path, {**before, "seconds": total})
+    return total
+
+
+def draw_noise(run: Path, rows: list[Row]) -> Path:
+    """Draw ``noise.png`` of a study: Dice of LPO against the annotator's noise."""
+    dice = {row.name: row.means["automatic"]["dice"] for row in rows}
+    by_noise = {0.0: dice["wda_15+lpo"], **{noise: dice[f"wda_15+lpo@{noise:g}"] for noise in NOISE}}
+    lines = {name: dice[name] for name in ("wda_15+image_dpo", "wda_15")}
+    return write_noise_figure(run / "noise.png", by_noise, lines)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    options = argparse.ArgumentParser(prog="python -m scripts.compare", description=(__doc__ or "").split("\n")[0])
+    add = options.add_argument
+    add("--data", type=Path, help="folder of the domains, each with train/ and test/ (default: synthetic domains)")
+    add("--source", default=None, help="name of the source domain, or synthetic (default: synthetic-a)")
+    add("--target", default=None, help="name of the target domain (default: synthetic-b)")
+    add("--source-pixel-size", type=float, help="nm per pixel of the source's files (default: known, or as they tell)")
+    add("--target-pixel-size", type=float, help="nm per pixel of the target's files")
+    add("--pixel-size", type=float, default=20.0, help="nm per pixel to work at (default: 20)")
+    add("--run", type=Path, default=Path("runs/comparison"), help="output folder (default: runs/comparison)")
+    add("--weights", type=Path, help="network of the row source_only (default: it is trained on the source)")
+    add("--domains", type=Path, help="folder of prepared domains and their own networks (default: RUN/domains)")
+    add("--seed", type=int, default=0, help="of everything (default: 0)")
+    add("--jobs", type=int, default=2, help="cells at a time (default: 2)")
+    add("--study", action="store_true", help="further rows: preferences without adaptation, and annotators that err")
+    return options
+
+
+def main() -> int:
+    """Run the comparison; returns the exit status."""
+    args = parser().parse_args()
+    if (args.data is None) != (args.source is None) or (args.source is None) != (args.target is None):
+        print("error: --data, --source and --target belong together", file=sys.stderr)
+        return 2
+    source, target = args.source or "synthetic-a", args.target or "synthetic-b"
+    # Absolute, for threads and commands in other folders share these paths.
+    run = args.run.resolve()
+    given = {source: args.source_pixel_size, target: args.target_pixel_size}
+    sizes = PIXEL_SIZES if args.data else {source: args.pixel_size, target: args.pixel_size}
+    comparison = Comparison(
+        run=run,
+        domains=(args.domains or run / "domains").resolve(),
+        source=source,
+        target=target,
+        data=args.data.resolve() if args.data else None,
+        pixel_sizes={**sizes, **{name: size for name, size in given.items() if size is not None}},
+        pixel_size=args.pixel_size,
+        seed=args.seed,
+        cells=Cells(
+            overlays=("presets/cpu.json",) if args.data else ("presets/cpu.json", "tasks/synthetic.json"),
+            common={"seed": args.seed},
+            jobs=args.jobs,
+        ),
+        preferences={**PREFERENCES, **(STUDY if args.study else {})},
+        weights=args.weights.resolve() if args.weights else None,
+    )
+    if comparison.weights is not None and not comparison.weights.is_file():
+        print(f"error: --weights {args.weights}: no such file", file=sys.stderr)
+        return 2
+    print(f"{source} -> {target} in {args.run}", flush=True)
+    try:
+        with stopwatch() as seconds:
+            try:
+                rows = comparison.execute()
+            finally:
+                total = add_seconds(run / "metrics.json", seconds())
+        means = {row.name: {**row.means, **row.cost} for row in rows}
+        about = {"source": source, "target": target, "seed": args.seed}
+        write_json(run / "metrics.json", {**about, "rows": means, "seconds": total})
+        noise = draw_noise(run, rows) if args.study else None
+        report = write_report(run, f"{source} to {target}", rows, judged="wda_15+lpo", noise=noise)
+        write_overview(run, rows, ("source_only", "wda_15", "wda_15+lpo"))
+    except (CellError, MendableError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"\n{format_table(rows)}\n\n{total:.0f} seconds; pictures: {report}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
