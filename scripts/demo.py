@@ -17,6 +17,7 @@ from pathlib import Path
 from bundle.atomic import make_folder
 from bundle.data.preparation import Preparation, prepare_domain
 from bundle.errors import DataError
+from bundle.handlers.shipped_weights import MODELS, SYNTHETIC_WEIGHTS
 from bundle.json_files import read_json, write_json
 from bundle.preferences.candidates.files import file_sha256
 from bundle.preferences.store.judgement_store import JudgementStore
@@ -26,8 +27,6 @@ from scripts.compare import format_table, read_means
 from scripts.comparison.cells import CellError, Cells, Task, stopwatch
 from scripts.comparison.preference_rows import read_cost
 from scripts.comparison.report import Row, write_overview, write_report
-
-ROOT = Path(__file__).resolve().parents[1]
 
 DOMAIN = "synthetic-b"
 PIXEL_SIZE = 20.0
@@ -174,7 +173,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     options = argparse.ArgumentParser(prog="python -m scripts.demo", description=(__doc__ or "").split("\n")[0])
     add = options.add_argument
-    checkpoint = ROOT / "models" / "model_synthetic.pt"
+    checkpoint = MODELS / SYNTHETIC_WEIGHTS
     add("--run", type=Path, default=Path("runs/demo"), help="output folder (default: runs/demo)")
     add("--checkpoint", type=Path, default=checkpoint, help="weights (default: models/model_synthetic.pt)")
     add("--votes", type=int, default=30, help="simulated votes (default: 30)")

@@ -18,13 +18,13 @@ from bundle.data.image_files import stem
 from bundle.data.result_files import TABLE
 from bundle.errors import DataError
 from bundle.handlers.model_overlay import overlays_of
+from bundle.handlers.shipped_weights import MODELS, SYNTHETIC_WEIGHTS
 from bundle.preflight import exit_status
 
 ROOT = Path(__file__).resolve().parents[1]
 
-MODELS = ROOT / "models"
-SHIPPED = ("model.pt", "model_synthetic.pt")
-"""Weights, the better ones first."""
+BEST_FIRST = ("model.pt", SYNTHETIC_WEIGHTS)
+"""The weights that come with the bundle."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -46,10 +46,10 @@ def shipped_weights() -> Path:
     Raises:
         DataError: there are none.
     """
-    for name in SHIPPED:
+    for name in BEST_FIRST:
         if (MODELS / name).is_file():
             return MODELS / name
-    raise DataError(f"{MODELS}: has neither {' nor '.join(SHIPPED)}; fetch them, or name a --checkpoint")
+    raise DataError(f"{MODELS}: has neither {' nor '.join(BEST_FIRST)}; fetch them, or name a --checkpoint")
 
 
 def output_of(options: argparse.Namespace) -> Path:

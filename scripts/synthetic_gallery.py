@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.segmentation import find_boundaries
 
-from bundle.atomic import make_folder, replacing
-from bundle.errors import DataError
 from bundle.synthetic import random_style, render
+from scripts.figures.picture_file import write_picture
 
 SHARES = {"neuropil": 5, "cell bodies": 2, "epithelium": 2, "muscle": 1, "culture": 2}
 """How many of each kind of tissue are shown."""
@@ -76,17 +75,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Write the picture; returns the exit status."""
     args = parser().parse_args()
-    output = args.output.absolute()
-    try:
-        picture = draw_gallery(args.seed, args.pixel_size, SHAPE)
-        make_folder(output.parent)
-        with replacing(output, ".png") as partial:
-            picture.save(partial, optimize=True)
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(args.output)
-    return 0
+    return write_picture(args.output, lambda: draw_gallery(args.seed, args.pixel_size, SHAPE))
 
 
 if __name__ == "__main__":

@@ -13,13 +13,12 @@ from monai.bundle import ConfigParser
 from numpy.typing import NDArray
 from PIL import Image
 
-from bundle.atomic import make_folder, replacing
-from bundle.errors import MendableError
 from bundle.handlers.model_overlay import overlays_of
 from bundle.handlers.weights import load_weights
 from bundle.keys import IMAGE
 from bundle.metrics.instances import label_instances
 from bundle.synthetic import SyntheticDataset
+from scripts.figures.picture_file import write_picture
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "inference.json"
 NUMBER, COLUMNS = 8, 4
@@ -45,6 +44,7 @@ def draw_figure(checkpoint: Path, folder: Path, number: int, shape: tuple[int, i
     """
     parser = ConfigParser()
     parser.read_config([str(CONFIG), *map(str, overlays_of(checkpoint))])
+    parser["image_pixel_size"] = parser["pixel_size"]
     network = parser.get_parsed_content("network_def")
     load_weights(network, checkpoint)
     network.eval()
@@ -88,17 +88,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Write the picture; returns the exit status."""
     args = parser().parse_args()
-    output = args.output.absolute()
-    try:
-        picture = draw_figure(args.checkpoint, args.work, NUMBER, SHAPE)
-        make_folder(output.parent)
-        with replacing(output, ".png") as partial:
-            picture.save(partial, optimize=True)
-    except MendableError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(args.output)
-    return 0
+    return write_picture(args.output, lambda: draw_figure(args.checkpoint, args.work, NUMBER, SHAPE))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The Makefile finds a Python by itself, or says in one line that there is none."""
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -7,6 +8,9 @@ import subprocess
 import pytest
 
 from tests.integration.commands import ROOT
+
+ALONE = {"PATH": os.environ["PATH"]}
+"""Environment of a make that says nothing of the make that runs the tests."""
 
 
 def make(tmp_path, versions, *arguments):
@@ -53,7 +57,7 @@ def test_without_a_python_one_line_says_so(tmp_path):
     ],
 )
 def test_what_is_missing_or_meant_is_said_in_one_line(words, line):
-    done = subprocess.run(["make", "-n", "INSTALLED=", *words], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(["make", "-n", "INSTALLED=", *words], cwd=ROOT, env=ALONE, capture_output=True, text=True)
     assert done.returncode != 0 and done.stdout == ""
     assert line in done.stderr and len(done.stderr.splitlines()) == 1
 
@@ -63,6 +67,7 @@ def test_an_image_may_have_spaces_in_its_name():
     done = subprocess.run(
         ["make", "-n", "INSTALLED=", "infer", "IMAGE=my scans/a b.tif", "PIXEL_SIZE=8", "RESUME=1"],
         cwd=ROOT,
+        env=ALONE,
         capture_output=True,
         text=True,
     )

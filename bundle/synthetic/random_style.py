@@ -102,8 +102,8 @@ def _cells(draw: _Draw, tissue: str) -> CellStyle:
         membrane_level=membrane,
         level=level,
         level_spread=draw.even(0.005, 0.035 if tissue == "neuropil" else 0.06),
-        dark_share=draw.some(0.45, 0.03, 0.25),
-        dark_level=level - draw.even(0.08, 0.35),
+        dark_share=draw.some(0.55, 0.03, 0.3),
+        dark_level=level - draw.even(0.08, 0.42),
         empty_share=draw.even(0.2, 0.55) if open_tissue else draw.some(0.06, 0.05, 0.3),
         empty_level=empty,
         vessel_share=draw.some(0.12, 0.2, 0.7),
@@ -133,18 +133,18 @@ def _cytoplasm(draw: _Draw, tissue: str, cells: CellStyle) -> CytoplasmStyle:
         rough_share=draw.some(0.6, 0.08, 0.5) if gland else draw.some(0.1, 0.03, 0.1),
         rough_period=draw.scale(80, 260),
         vesicles=draw.scale(80, 400),
-        vesicle_share=draw.some(0.85, 0.1, 0.6) if tissue == "neuropil" else draw.some(0.3, 0.02, 0.15),
+        vesicle_share=draw.some(0.9, 0.15, 0.75) if tissue == "neuropil" else draw.some(0.3, 0.02, 0.15),
         vesicle_size=draw.even(35, 60),
         vesicle_level=draw.even(-0.2, 0.15),
-        vesicle_haze=draw.some(0.6, 0.05, 0.4) * (cells.level - cells.membrane_level),
+        vesicle_haze=draw.some(0.7, 0.05, 0.5) * (cells.level - cells.membrane_level),
         glycogen=draw.some(0.35, 0.08, 0.3) if tissue != "neuropil" else draw.some(0.1, 0.05, 0.2),
     )
 
 
 def _mitochondria(draw: _Draw, tissue: str, cells: CellStyle) -> MitochondrionStyle:
     share = {
-        "neuropil": draw.even(0.03, 0.14),
-        "cell bodies": draw.even(0.05, 0.16),
+        "neuropil": draw.even(0.02, 0.11),
+        "cell bodies": draw.even(0.03, 0.14),
         "epithelium": draw.even(0.1, 0.35),
         "muscle": draw.even(0.05, 0.3),
         "culture": draw.even(0.03, 0.14),

@@ -305,8 +305,13 @@ def test_log_loses_only_tracebacks_that_get_a_line():
 
 
 @pytest.mark.slow
-def test_command_ends_with_one_line_and_a_failure(domain_pair, tmp_path):
-    settings = {"source_dir": str(domain_pair.source), "dataset_dir": "/nowhere", "work_dir": str(tmp_path)}
+def test_command_ends_with_one_line_and_a_failure(domain_pair, source_weights, tmp_path):
+    settings = {
+        "source_dir": domain_pair.source,
+        "dataset_dir": "/nowhere",
+        "init_checkpoint": source_weights,
+        "work_dir": tmp_path,
+    }
     done = call(command("run", "training", *flags(ADAPT, **settings)))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: /nowhere: no such folder")

@@ -16,8 +16,14 @@ from tests.integration.commands import ROOT
 NAMES = ("model_synthetic", "model")
 LARGEST = 25_000_000
 """Bytes of both files together."""
-LEAST = {"automatic": 0.7, "interactive": 0.75}
-"""Dice on synthetic images of another seed than the training's."""
+LEAST = {
+    ("model_synthetic", "automatic"): 0.7,
+    ("model_synthetic", "interactive"): 0.75,
+    ("model", "automatic"): 0.6,
+    ("model", "interactive"): 0.75,
+}
+"""Dice on synthetic images of another seed than the training's. They have more of mitochondria than the tissue for
+which the logits of ``model`` are adjusted most."""
 
 
 def weights(name):
@@ -61,8 +67,7 @@ def test_they_are_small_enough_for_the_repository():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("mode", LEAST)
+@pytest.mark.parametrize(("name", "mode"), LEAST)
 def test_they_segment_new_tissue(name, mode, tissue, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     monai.bundle.run(
@@ -79,4 +84,4 @@ def test_they_segment_new_tissue(name, mode, tissue, tmp_path, monkeypatch):
         truth = np.array(Image.open(label)) > 0
         mask = np.array(Image.open(tmp_path / f"{label.stem}_mask.png")) > 0
         both, truths, found = both + (mask & truth).sum(), truths + truth.sum(), found + mask.sum()
-    assert 2 * both / (truths + found) > LEAST[mode]
+    assert 2 * both / (truths + found) > LEAST[name, mode]

@@ -138,7 +138,11 @@ def test_failed_run_leaves_older_weights_alone(settings, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("files", [ADAPT, SOURCE], ids=["adapt", "source"])
 def test_two_processes_train_one_network(settings, files, tmp_path):
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nnodes=1", "--nproc_per_node=2", "-m", "monai.bundle")
+    logs = tmp_path / "logs"  # what each process prints, for on one stream their lines may mix
+    launcher = (
+        *("-m", "torch.distributed.run", "--standalone", "--nnodes=1", "--nproc_per_node=2"),
+        *("--log-dir", str(logs), "--tee", "3", "-m", "monai.bundle"),
+    )
     # Each process prints a sum over its network after training: equal, since gradients are averaged.
     total = "$print('SUM', sum(p.double().abs().sum().item() for p in @network.parameters()))"
     run = f"['$@train#trainer.run()', {total!r}]"
@@ -147,9 +151,10 @@ def test_two_processes_train_one_network(settings, files, tmp_path):
     arguments = flags([*files, "configs/multi_gpu_train.json"], **settings)
     done = call(command("run", "training", *arguments, "--training", run, module=launcher))
     assert done.returncode == 0, done.stderr
-    sums = re.findall(r"SUM ([\d.]+)", done.stdout)
-    assert len(sums) == 2 and sums[0] == sums[1]
-    assert epochs(done.stdout) == [1]
+    printed = [path.read_text() for path in sorted(logs.rglob("stdout.log"))]
+    sums = [re.findall(r"SUM ([\d.]+)", text) for text in printed]
+    assert len(sums) == 2 and len(sums[0]) == 1 and sums[0] == sums[1]
+    assert [epoch for text in printed for epoch in epochs(text)] == [1]
     assert not any(name.startswith("module.") for name in read(settings["checkpoint"]))
 
 

@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from tests.integration.commands import ROOT
+from tests.integration.test_bundle import REQUIRED
 
 LARGEST = 25 * 10**6
 """Bytes of a file; larger ones are named in large_files.yml and downloaded."""
@@ -22,19 +23,7 @@ NECESSARY = ("configs/metadata.json", "LICENSE")
 PREFERRED = ("configs/inference.json", "models/model.pt")
 SCHEMA = {
     "type": "object",
-    "required": [
-        "schema",
-        "version",
-        "monai_version",
-        "pytorch_version",
-        "numpy_version",
-        "required_packages_version",
-        "task",
-        "description",
-        "authors",
-        "copyright",
-        "network_data_format",
-    ],
+    "required": REQUIRED,
     "properties": {
         "version": {"type": "string"},
         "changelog": {"type": "object", "additionalProperties": {"type": "string"}},

@@ -1,0 +1,1 @@
+"""What the programs that draw pictures for the documents share."""
