@@ -9,7 +9,7 @@ import torch
 
 from bundle import keys as K
 from bundle.batches import AdaptationBatch
-from bundle.channels import clicks_of, density_of, em_of, foreground_of, logits_of
+from bundle.channels import clicks_of, em_of, foreground_of, logits_of
 from bundle.engines.click_dropout import drop_points
 from bundle.engines.parts_trainer import PartsTrainer
 from bundle.losses.contrastive import PromptContrastiveLoss
@@ -17,7 +17,7 @@ from bundle.networks.prompt_encoder import clicks_to_points
 from bundle.networks.promptable_segmenter import PromptableSegmenter
 from bundle.self_training.exemplars import ExemplarBank
 from bundle.self_training.mixing import RandMix
-from bundle.self_training.pseudo_labels import PseudoLabeler, PseudoLabels
+from bundle.self_training.pseudo_labels import GIVEN_RANK, PseudoLabeler, PseudoLabels
 
 
 class AdaptationTrainer(PartsTrainer[AdaptationBatch]):
@@ -87,7 +87,7 @@ class AdaptationTrainer(PartsTrainer[AdaptationBatch]):
         # The given clicks would raise the density where they are, and so hide what the teacher finds alone.
         nothing = clicks_to_points(torch.zeros_like(given), 0)
         found = teacher.decode(embedding, fine, *nothing)
-        clicks = self.pseudo_labeler.estimate_clicks(density_of(found), given, teacher.max_points)
+        clicks = self.pseudo_labeler.estimate_clicks(found, given, complete, teacher.max_points)
         pred = teacher.decode(embedding, fine, *clicks_to_points(clicks, teacher.max_points))
         doubtful = self.exemplars([embedding, *fine], logits_of(pred) > 0, foreground_of(given) > 0.5, index)
         pseudo: PseudoLabels = self.pseudo_labeler(pred, given, clicks, complete, doubtful)
@@ -117,7 +117,7 @@ class AdaptationTrainer(PartsTrainer[AdaptationBatch]):
         """The student's prediction (B,2,H,W) with some of the clicks, and the arguments of the contrastive loss."""
         student = cast(PromptableSegmenter, getattr(self.network, "module", self.network))
         coords, labels = clicks_to_points(pseudo.clicks, student.max_points, pseudo.ranks)
-        positive = labels == 1
+        positive = contrast_key_points(coords, labels, pseudo.ranks)
         believed = pseudo.weight > 0  # ignored pixels are no probes
         foreground, background = believed & (pseudo.mask > 0.5), believed & (pseudo.mask < 0.5)
         probe_coords = torch.cat(
@@ -130,6 +130,24 @@ class AdaptationTrainer(PartsTrainer[AdaptationBatch]):
         at_points, queries, negatives = probes.split([coords.shape[1], self.queries, self.negatives], dim=1)
         usable = foreground.flatten(1).any(dim=1) & background.flatten(1).any(dim=1)
         return pred, (at_points, positive, queries, negatives, usable)
+
+
+def contrast_key_points(coords: torch.Tensor, labels: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
+    """Choose the points whose embeddings make the key of PCL: the given ones, or, in images without, the estimated.
+
+    Args:
+        coords: (B,N,2) pixel centres.
+        labels: (B,N) 1 foreground, 0 background, -1 padding.
+        ranks: (B,2,H,W) of the clicks, 1 for given ones.
+
+    Returns:
+        (B,N) bool.
+    """
+    foreground = labels == 1
+    x, y = coords.long().unbind(-1)
+    at = x * ranks.shape[3] + y
+    given = foreground & (foreground_of(ranks).flatten(1).gather(1, at) == GIVEN_RANK)
+    return torch.where(given.any(dim=1, keepdim=True), given, foreground)
 
 
 def sample_positions(region: torch.Tensor, count: int) -> torch.Tensor:

@@ -1,3 +1,4 @@
+from .epoch_seed import EpochSeed
 from .evaluation_pictures import EvaluationPictures
 from .evaluation_table import EvaluationTable
 from .feedback import Feedback
@@ -18,6 +19,7 @@ from .weights import LoadWeights, SaveWeights
 from .work_dir_lock import WorkDirLock
 
 __all__ = [
+    "EpochSeed",
     "EvaluationPictures",
     "EvaluationTable",
     "Feedback",

@@ -28,6 +28,9 @@ class Resume:
     run all read; the first writes. A run may be prolonged by a larger ``max_epochs``; for that the learning rate must
     be a function of the step, as that of ``LambdaLR`` is.
 
+    Generators of random numbers are not kept: :class:`EpochSeed` seeds them for each epoch. A gradient scaler that the
+    trainer uses is kept.
+
     The file keeps the settings that change the result. A run with other settings is not resumed: it would silently keep
     some of the old ones, such as the learning rate. A state with values that are not finite is neither written nor
     resumed.
@@ -68,6 +71,9 @@ class Resume:
     def attach(self, engine: Engine) -> None:
         """Load, and register on a trainer."""
         self.settings["trainer"] = type(engine).__name__
+        scaler = getattr(engine, "scaler", None)
+        if scaler is not None:
+            self.state["scaler"] = scaler
         there = self.path.is_file()
         if self.resume and there:
             self.load(engine)

@@ -118,31 +118,13 @@ class MaskDecoder(nn.Module):
             (B,2,4h,4w) mask logits and density; and the probes' embeddings (B,M,contrastive_dim).
         """
         b, c, h, w = image.shape
-        tokens = torch.cat((self.mask_token.expand(b, -1, -1), prompts, probes), dim=1)
-        count = 1 + prompts.shape[1]
-        token_mask, prompt_mask = self._masks(present, probes.shape[1])
-        tokens, cells = self.transformer(tokens, image.flatten(2).transpose(1, 2), image_pe, token_mask, prompt_mask)
+        tokens = torch.cat((self.mask_token.expand(b, -1, -1), prompts), dim=1)
+        seen = torch.cat((torch.ones_like(tokens[:, :1, 0], dtype=torch.bool), present), dim=1)
+        count = tokens.shape[1]
+        tokens, cells = self.transformer(tokens, image.flatten(2).transpose(1, 2), image_pe, seen, probes)
         x = cells.transpose(1, 2).reshape(b, c, h, w)
         x = self.upscale4(x, fine[0] if len(fine) > 0 else None)
         x = self.upscale2(x, fine[1] if len(fine) > 0 else None)
         kernel = self.mask_head(tokens[:, 0])
         mask = torch.einsum("bc,bchw->bhw", kernel, x).unsqueeze(1) + self.mask_bias(tokens[:, 0])[:, :, None, None]
         return torch.cat((mask, self.detection_head(x)), dim=1), self.contrastive_head(tokens[:, count:])
-
-    def _masks(self, present: torch.Tensor, probes: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Which token sees which, (B,1,T,T), and which the image sees, (B,1,1,T).
-
-        Mask token and present prompts see each other, and the image sees them; a probe sees itself alone of the tokens;
-        nothing else sees a probe, and nothing sees padding. All tokens see the image, and so what it has seen.
-        (Prompt-DAS: the comments of the public code hide probes from each other too, its mask lets them see.)
-        """
-        mask_token = torch.ones(present.shape[0], 1, dtype=torch.bool, device=present.device)
-        seen = torch.cat((mask_token, present), dim=1)
-        if probes == 0:
-            return seen[:, None, None, :].expand(-1, -1, seen.shape[1], -1), seen[:, None, None, :]
-        hidden = torch.zeros_like(seen[:, :1]).expand(-1, probes)
-        prompt_mask = torch.cat((seen, hidden), dim=1)[:, None, None, :]
-        is_probe = torch.cat((torch.zeros_like(seen[0]), torch.ones_like(hidden[0])))
-        itself = torch.eye(is_probe.shape[0], dtype=torch.bool, device=seen.device)
-        token_mask = torch.where(is_probe[None, None, :, None], itself[None, None], prompt_mask)
-        return token_mask, prompt_mask

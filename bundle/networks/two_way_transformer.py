@@ -62,6 +62,14 @@ class Attention(nn.Module):
         mixed: torch.Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
         return mixed
 
+    def to_itself(self, v: torch.Tensor) -> torch.Tensor:
+        """What :meth:`forward` gives where each query may look at its own key alone, (B,N,C) to (B,N,C).
+
+        The softmax of a single score is 1, so no scores are computed: N steps rather than N * N.
+        """
+        projected: torch.Tensor = self.out_proj(self.v_proj(v))
+        return projected
+
 
 class TwoWayBlock(nn.Module):
     """Tokens attend to tokens, tokens to the image, an MLP on tokens, and the image to tokens; norms after each sum."""
@@ -84,24 +92,28 @@ class TwoWayBlock(nn.Module):
         image: torch.Tensor,
         token_pe: torch.Tensor,
         image_pe: torch.Tensor,
-        token_mask: torch.Tensor,
-        prompt_mask: torch.Tensor,
+        present: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Run one block; shapes as in :meth:`TwoWayTransformer.forward`."""
-        q = tokens if self.first else tokens + token_pe
-        out = self.self_attn(q, q, tokens, token_mask)
+        """Run one block; shapes as in :meth:`TwoWayTransformer.forward`, whose ``probes`` are the last tokens here."""
+        seen, count = present[:, None, None, :], present.shape[1]
+        q = (tokens if self.first else tokens + token_pe)[:, :count]
+        out = self.self_attn(q, q, tokens[:, :count], seen)
+        out = torch.cat((out, self.self_attn.to_itself(tokens[:, count:])), dim=1)
         tokens = self.norm1(out if self.first else tokens + out)
         tokens = self.norm2(tokens + self.token_to_image(tokens + token_pe, image + image_pe, image))
         tokens = self.norm3(tokens + self.mlp(tokens))
-        image = self.norm4(image + self.image_to_token(image + image_pe, tokens + token_pe, tokens, prompt_mask))
+        k = (tokens + token_pe)[:, :count]
+        image = self.norm4(image + self.image_to_token(image + image_pe, k, tokens[:, :count], seen))
         return tokens, image
 
 
 class TwoWayTransformer(nn.Module):
-    """Two-way transformer (Segment Anything, arXiv 2304.02643, section A), with masks.
+    """Two-way transformer (Segment Anything, arXiv 2304.02643, section A), with padding and probes.
 
-    ``token_mask`` limits token self-attention; ``prompt_mask`` limits image-to-token attention. Token-to-image
-    attention is unmasked, so information from prompts can reach every token indirectly, one block later.
+    Tokens and image attend to the tokens that are present. A probe attends to itself instead, and nothing else attends
+    to it. (Prompt-DAS: the comments of the public code hide probes from each other too, its mask lets them see.) All
+    tokens and probes attend to the whole image, so information from prompts can reach them indirectly, one block
+    later.
 
     Args:
         depth: number of blocks.
@@ -124,23 +136,24 @@ class TwoWayTransformer(nn.Module):
         tokens: torch.Tensor,
         image: torch.Tensor,
         image_pe: torch.Tensor,
-        token_mask: torch.Tensor,
-        prompt_mask: torch.Tensor,
+        present: torch.Tensor,
+        probes: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Run all blocks and the final token-to-image attention.
 
         Args:
-            tokens: (B,T,C): the mask token, the prompts, then probes if any. Also their own position code.
+            tokens: (B,T,C): the mask token, then the prompts. Also their own position code.
             image: (B,L,C) image embedding, cells row by row.
             image_pe: (1,L,C) position code of the cells.
-            token_mask: (B,1,T,T) bool, which token may look at which.
-            prompt_mask: (B,1,1,T) bool, the tokens that the image may look at.
+            present: (B,T) bool, False for padding; True for one at least.
+            probes: (B,M,C), their own position code too; M may be 0.
 
         Returns:
-            Tokens (B,T,C) and image embedding (B,L,C).
+            Tokens and behind them probes (B,T+M,C), and image embedding (B,L,C).
         """
+        tokens = torch.cat((tokens, probes), dim=1)
         token_pe = tokens
         for block in self.blocks:
-            tokens, image = block(tokens, image, token_pe, image_pe, token_mask, prompt_mask)
+            tokens, image = block(tokens, image, token_pe, image_pe, present)
         out = self.final_attn(tokens + token_pe, image + image_pe, image)
         return self.final_norm(tokens + out), image

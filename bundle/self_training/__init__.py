@@ -2,6 +2,7 @@
 
 from .exemplars import ExemplarBank
 from .mixing import RandMix
-from .pseudo_labels import PseudoLabeler, PseudoLabels, density_peaks
+from .peaks import density_peaks
+from .pseudo_labels import PseudoLabeler, PseudoLabels
 
 __all__ = ["ExemplarBank", "PseudoLabeler", "PseudoLabels", "RandMix", "density_peaks"]

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from scipy import ndimage
 from torch import nn
 from torch.nn import functional as F
 
 from bundle.errors import SettingError
-
-IN_PLANE = np.zeros((3, 3, 3), dtype=int)
-IN_PLANE[1] = 1
-
-
-def label_batch(mask: torch.Tensor) -> tuple[torch.Tensor, int]:
-    """Label the 8-connected components of a batch.
-
-    Args:
-        mask: (B,1,H,W) bool.
-
-    Returns:
-        Labels (B,H,W) long, 0 for background, unique over the whole batch; and their number n.
-    """
-    labels, count = ndimage.label(mask[:, 0].cpu().numpy(), structure=IN_PLANE)
-    return torch.from_numpy(labels.astype(np.int64)).to(mask.device), count
+from bundle.self_training.components import Components
 
 
 def describe_components(features: list[torch.Tensor], labels: torch.Tensor, count: int) -> torch.Tensor:
@@ -32,7 +15,7 @@ def describe_components(features: list[torch.Tensor], labels: torch.Tensor, coun
 
     Args:
         features: levels (B,C,h,w) of strides that divide H and W.
-        labels: (B,H,W) from :func:`label_batch`.
+        labels: (B,H,W) of :class:`Components`.
         count: n.
 
     Returns:
@@ -108,7 +91,10 @@ class ExemplarBank(nn.Module):
             (B,1,H,W) bool, True in doubtful instances. False everywhere until enough clicked instances are remembered.
         """
         self.to(mask.device)  # a resumed run's tensors come from a file, on the CPU
-        labels, count = label_batch(mask)
+        if len(self.exemplars) == 0 and not clicks.any():  # without points nothing can ever be compared
+            return torch.zeros_like(mask)
+        components = Components(mask)
+        labels, count = components.labels, components.count
         doubtful = torch.zeros(count + 1, dtype=torch.bool, device=mask.device)
         if count > 0:
             described = describe_components(features, labels, count)

@@ -10,33 +10,16 @@ from torch.nn import functional as F
 
 from bundle.channels import background_of, density_of, foreground_of, logits_of
 from bundle.errors import SettingError
+from bundle.self_training.components import Components
+from bundle.self_training.peaks import density_peaks, draw_density, highest_peaks
 
 CLICK_MEMORY = 128
 """Number of latest clicks from which the threshold of estimated points is computed."""
 
+GIVEN_RANK = 1.0
 LOWEST_RANK = 0.6
 RANK_OF_DENSITY = 0.3
-"""An estimated click ranks from 0.6 to 0.9, growing with the density: behind every given click, which has 1."""
-
-
-def flood(seeds: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
-    """Everything in ``region`` that is 8-connected to a seed (morphological reconstruction by dilation).
-
-    Args:
-        seeds: (B,1,H,W) bool.
-        region: (B,1,H,W) bool.
-
-    Returns:
-        (B,1,H,W) bool.
-    """
-    inside = region.float()
-    reached = (seeds & region).float()
-    for _ in range(region[0].numel()):  # each pass but the last grows by one pixel
-        grown = F.max_pool2d(reached, 3, stride=1, padding=1) * inside
-        if torch.equal(grown, reached):
-            break
-        reached = grown
-    return reached > 0
+"""An estimated click ranks from 0.6 to 0.9, growing with the density: behind every given click."""
 
 
 def discs(clicks: torch.Tensor, radius: int) -> torch.Tensor:
@@ -44,48 +27,6 @@ def discs(clicks: torch.Tensor, radius: int) -> torch.Tensor:
     r = torch.arange(-radius, radius + 1, device=clicks.device, dtype=torch.float32)
     kernel = (r[:, None].square() + r[None].square() <= radius * radius).float()
     return F.conv2d(clicks.float(), kernel[None, None], padding=radius) > 0.5
-
-
-def density_peaks(density: torch.Tensor, threshold: float = 0.5, radius: int = 4) -> torch.Tensor:
-    """Local maxima of a density map above a threshold (non-maximum suppression).
-
-    Args:
-        density: (B,1,H,W).
-        threshold: smallest value of a peak.
-        radius: a peak is the largest value within a square of this half width, in pixels.
-
-    Returns:
-        (B,1,H,W) bool. A plateau has one peak for each of its pixels; floating-point maps hardly have one.
-    """
-    highest = F.max_pool2d(density, 2 * radius + 1, stride=1, padding=radius)
-    return (density == highest) & (density > threshold)
-
-
-def highest_peaks(density: torch.Tensor, peaks: torch.Tensor, room: torch.Tensor, limit: int) -> torch.Tensor:
-    """Keep the highest peaks of each image.
-
-    Args:
-        density: (B,1,H,W).
-        peaks: (B,1,H,W) bool.
-        room: (B,) how many to keep, at most ``limit``.
-        limit: the most that any image keeps, at most H*W.
-
-    Returns:
-        (B,1,H,W) bool.
-    """
-    height = torch.where(peaks, density, torch.full_like(density, -torch.inf)).flatten(1)
-    value, index = height.topk(limit, dim=1)
-    kept = value.isfinite() & (torch.arange(limit, device=density.device) < room[:, None])
-    return torch.zeros_like(height, dtype=torch.bool).scatter(1, index, kept).view_as(peaks)
-
-
-def draw_density(clicks: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Draw Gaussians of peak 1 at clicks, (B,1,H,W) to (B,1,H,W); where two overlap they add up, clipped at 1."""
-    reach = int(3 * sigma + 0.5)  # beyond 3 sigma a Gaussian is below 0.012
-    r = torch.arange(-reach, reach + 1, device=clicks.device, dtype=torch.float32)
-    g = torch.exp(-r.square() / (2 * sigma * sigma))
-    drawn = F.conv2d(clicks.float(), g[None, None, :, None], padding=(reach, 0))
-    return F.conv2d(drawn, g[None, None, None, :], padding=(0, reach)).clamp(max=1.0)
 
 
 def rank_clicks(given: torch.Tensor, density: torch.Tensor) -> torch.Tensor:
@@ -98,7 +39,7 @@ def rank_clicks(given: torch.Tensor, density: torch.Tensor) -> torch.Tensor:
     Returns:
         (B,2,H,W): 1 at given clicks; elsewhere in [0.6, 0.9], for an estimated one.
     """
-    return torch.where(given > 0.5, torch.ones_like(given), LOWEST_RANK + RANK_OF_DENSITY * density)
+    return torch.where(given > 0.5, GIVEN_RANK, LOWEST_RANK + RANK_OF_DENSITY * density)
 
 
 @dataclass
@@ -127,22 +68,28 @@ class PseudoLabeler(nn.Module):
 
     - An instance that holds a given foreground click is trusted: the pixels connected to the click where the
       foreground probability p is above ``low_threshold`` (hysteresis: a click lowers the bar), and a disc around it.
+      The teacher may have found a part of it alone: so within ``near_radius`` of the click a pixel is background
+      where 1-p >= ``near_confidence``, and not by doubt.
     - A predicted instance that holds a background click is background, and so is one that is in doubt because it
       looks like none of the clicked ones (:class:`ExemplarBank`).
     - Elsewhere a pixel counts when max(p, 1-p) >= ``confidence``, and as foreground only in a predicted instance
       that holds a point, given or estimated (public code: filter with detection); other pixels are ignored.
     - Where every instance was clicked (``complete``), predicted foreground that no click reaches is background,
-      unless it touches the border of the crop, beyond which its click may lie.
+      unless it touches the border of the crop, beyond which its click may lie, or comes within ``near_radius`` of a
+      click: then it may be another part of a clicked instance, and is ignored.
+    - Nothing that is background by a click or by doubt keeps an estimated point.
 
     Args:
         confidence: smallest max(p, 1-p) of an untrusted pixel that counts.
         low_threshold: smallest p of foreground connected to a click.
         click_radius: radius in pixels of the disc around a foreground click that is foreground.
+        near_radius: distance in pixels from a foreground click up to which the rest of its instance may lie.
+        near_confidence: as ``confidence``, of background that near; 1 ignores it.
         peak_threshold: smallest density of an estimated point.
         recall: share of the clicked instances that must be found as estimated points. The density that this share of
             them reaches is the threshold for the others, if it is above ``peak_threshold`` (ours).
         peak_radius: half width of the non-maximum suppression of points, in pixels.
-        density_sigma: standard deviation in pixels of the Gaussian drawn at a given click.
+        density_sigma: standard deviation in pixels of the Gaussian drawn at the centre of a clicked instance.
 
     Raises:
         SettingError: when a threshold is outside its range.
@@ -153,6 +100,8 @@ class PseudoLabeler(nn.Module):
         confidence: float = 0.8,
         low_threshold: float = 0.3,
         click_radius: int = 2,
+        near_radius: int = 12,
+        near_confidence: float = 0.95,
         peak_threshold: float = 0.5,
         recall: float = 0.8,
         peak_radius: int = 4,
@@ -163,9 +112,13 @@ class PseudoLabeler(nn.Module):
             raise SettingError(f"confidence must be in [0.5, 1), got {confidence}")
         if not 0 < low_threshold <= 0.5:
             raise SettingError(f"low_threshold must be in (0, 0.5], got {low_threshold}")
+        if not confidence <= near_confidence <= 1:
+            raise SettingError(f"near_confidence must be in [confidence, 1] = [{confidence}, 1], got {near_confidence}")
         self.confidence = confidence
         self.low_threshold = low_threshold
         self.click_radius = click_radius
+        self.near_radius = near_radius
+        self.near_confidence = near_confidence
         self.peak_threshold = peak_threshold
         self.recall = recall
         self.click_scores = torch.zeros(0)
@@ -180,12 +133,18 @@ class PseudoLabeler(nn.Module):
         """Take over the scores of another labeler."""
         self.click_scores = state["click_scores"]
 
-    def estimate_clicks(self, density: torch.Tensor, given: torch.Tensor, max_points: int) -> torch.Tensor:
+    def estimate_clicks(
+        self, pred: torch.Tensor, given: torch.Tensor, complete: torch.Tensor, max_points: int
+    ) -> torch.Tensor:
         """Add the peaks of the teacher's density to the given clicks, except near a given click.
 
+        Where every instance was clicked, only those are added that lie in a predicted instance at the border of the
+        crop, whose click may lie beyond.
+
         Args:
-            density: (B,1,H,W).
+            pred: (B,2,H,W) the teacher's mask logits and density, without prompts.
             given: (B,2,H,W).
+            complete: (B,) bool, every instance of the image has a given click.
             max_points: the most clicks of an image. The given ones come first, then the highest peaks.
 
         Returns:
@@ -193,7 +152,11 @@ class PseudoLabeler(nn.Module):
         """
         # Two peaks are more than peak_radius apart; a click is not always at the peak of its own instance.
         near = discs(given.amax(dim=1, keepdim=True), 2 * self.peak_radius)
+        density = density_of(pred)
         estimated = density_peaks(density, self.threshold(density, given), self.peak_radius) & ~near
+        if complete.any():
+            predicted = logits_of(pred) > 0
+            estimated &= ~complete.view(-1, 1, 1, 1) | Components(predicted).holding(border_of(predicted))
         room = max_points - (given > 0.5).sum(dim=(1, 2, 3))
         estimated = highest_peaks(density, estimated, room, max_points)
         return torch.cat((torch.maximum(foreground_of(given), estimated.to(given.dtype)), background_of(given)), dim=1)
@@ -231,30 +194,37 @@ class PseudoLabeler(nn.Module):
         """
         p = logits_of(pred).sigmoid()
         foreground, background = foreground_of(given) > 0.5, background_of(given) > 0.5
-        possible = p > self.low_threshold
-        proved = flood(foreground, possible) | discs(foreground, self.click_radius)
-        refuted = (flood(background, p > 0.5) | doubtful) & ~proved | discs(background, self.click_radius)
+        possible, predicted = Components(p > self.low_threshold), Components(p > 0.5)
+        proved = possible.holding(foreground) | discs(foreground, self.click_radius)
+        near = discs(foreground, self.near_radius)
+        refuted = (predicted.holding(background) | (doubtful & ~near)) & ~proved
+        refuted = refuted | discs(background, self.click_radius)
+        # What a click may prove: one beyond the crop, or one at another part of the instance.
+        provable = possible.holding(border_of(p) | near)
         all_clicked = complete.view(-1, 1, 1, 1)
-        inner = possible & ~flood(self._border(possible), possible)  # a click beyond the crop may prove the rest
-        refuted = refuted | (all_clicked & inner & ~proved)
+        refuted = refuted | (all_clicked & (p > self.low_threshold) & ~provable & ~proved)
         mask = ((p > 0.5) | proved) & ~refuted
-        found = flood(foreground_of(clicks) > 0.5, p > 0.5)
-        weight = (1 - p >= self.confidence) | (found & (p >= self.confidence)) | proved | refuted
+        found = predicted.holding(foreground_of(clicks) > 0.5)
+        empty = 1 - p >= torch.where(near, self.near_confidence, self.confidence)
+        weight = empty | (found & (p >= self.confidence)) | proved | refuted
         density = density_of(pred).clamp(0, 1)
         density = torch.where(refuted, torch.zeros_like(density), density)
-        # A given click is a point even where the teacher sees none.
-        density = torch.maximum(density, draw_density(foreground, self.density_sigma))
+        # A clicked instance has a centre even where the teacher sees none.
+        centres = Components(proved).centres_of(foreground)
+        density = torch.maximum(density, draw_density(centres, self.density_sigma))
+        kept = (foreground_of(clicks) > 0.5) & (foreground | ~refuted)
         return PseudoLabels(
             mask=mask.to(p.dtype),
             density=density,
             weight=weight.to(p.dtype),
-            clicks=clicks,
+            clicks=torch.cat((kept.to(clicks.dtype), background_of(clicks)), dim=1),
             ranks=rank_clicks(given, density),
             predicted=(p > 0.5).to(p.dtype),
         )
 
-    @staticmethod
-    def _border(like: torch.Tensor) -> torch.Tensor:
-        border = torch.ones_like(like)
-        border[..., 1:-1, 1:-1] = False
-        return border
+
+def border_of(like: torch.Tensor) -> torch.Tensor:
+    """The outermost pixels of each image, bool of the shape (B,1,H,W) of ``like``."""
+    border = torch.ones_like(like, dtype=torch.bool)
+    border[..., 1:-1, 1:-1] = False
+    return border

@@ -15,39 +15,56 @@ def inputs():
     return transformer, tokens, image, torch.randn(1, CELLS, CHANNELS)
 
 
-def allowed(present):
-    """Masks by which nobody looks at absent tokens, which look at themselves."""
-    token_mask = present[None].expand(len(present), -1) | torch.eye(len(present), dtype=torch.bool)
-    return token_mask[None, None], present[None, None, None]
+NO_PROBES = torch.zeros(1, 0, CHANNELS)
+ALL = torch.ones(1, 4, dtype=torch.bool)
 
 
 def test_an_absent_token_is_as_good_as_none(inputs):
     transformer, tokens, image, position = inputs
-    masks = allowed(torch.tensor([True, True, True, False]))
-    found, seen = transformer(tokens, image, position, *masks)
-    without, unseen = transformer(tokens[:, :3], image, position, *allowed(torch.ones(3, dtype=torch.bool)))
+    present = torch.tensor([[True, True, True, False]])
+    found, seen = transformer(tokens, image, position, present, NO_PROBES)
+    without, unseen = transformer(tokens[:, :3], image, position, ALL[:, :3], NO_PROBES)
     torch.testing.assert_close(found[:, :3], without)
     torch.testing.assert_close(seen, unseen)
 
 
 def test_a_token_that_is_there_counts(inputs):
     transformer, tokens, image, position = inputs
-    everyone = allowed(torch.ones(4, dtype=torch.bool))
-    found, seen = transformer(tokens, image, position, *everyone)
+    found, seen = transformer(tokens, image, position, ALL, NO_PROBES)
     other = tokens.clone()
     other[:, 3] += 1
-    changed, otherwise = transformer(other, image, position, *everyone)
+    changed, otherwise = transformer(other, image, position, ALL, NO_PROBES)
     assert (changed[:, :3] - found[:, :3]).abs().max() > 1e-3
     assert (otherwise - seen).abs().max() > 1e-3
 
 
 def test_the_order_of_the_tokens_does_not_count(inputs):
     transformer, tokens, image, position = inputs
-    everyone = allowed(torch.ones(4, dtype=torch.bool))
-    found, seen = transformer(tokens, image, position, *everyone)
-    turned, same = transformer(tokens[:, [2, 0, 3, 1]], image, position, *everyone)
+    found, seen = transformer(tokens, image, position, ALL, NO_PROBES)
+    turned, same = transformer(tokens[:, [2, 0, 3, 1]], image, position, ALL, NO_PROBES)
     torch.testing.assert_close(turned, found[:, [2, 0, 3, 1]])
     torch.testing.assert_close(same, seen)
+
+
+def test_a_probe_is_a_token_that_only_itself_looks_at(inputs):
+    transformer, tokens, image, position = inputs
+    found, seen = transformer(tokens[:, :2], image, position, ALL[:, :2], tokens[:, 2:])
+    without, unseen = transformer(tokens[:, :2], image, position, ALL[:, :2], NO_PROBES)
+    torch.testing.assert_close(found[:, :2], without)
+    torch.testing.assert_close(seen, unseen)
+    other = tokens.clone()
+    other[:, 3] += 1
+    changed, _ = transformer(tokens[:, :2], image, position, ALL[:, :2], other[:, 2:])
+    torch.testing.assert_close(changed[:, 2], found[:, 2])
+    assert (changed[:, 3] - found[:, 3]).abs().max() > 1e-3
+
+
+def test_attention_to_itself_is_attention_with_a_diagonal_mask() -> None:
+    torch.manual_seed(0)
+    attention = Attention(8, 2, downsample_rate=2)
+    q, v = torch.randn(2, 5, 8), torch.randn(2, 5, 8)
+    masked = attention(q, q, v, torch.eye(5, dtype=torch.bool)[None, None])
+    torch.testing.assert_close(attention.to_itself(v), masked)
 
 
 def test_attention_is_softmax_of_the_allowed() -> None:

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from bundle.self_training import ExemplarBank
-from bundle.self_training.exemplars import describe_components, label_batch
+from bundle.self_training.components import Components
+from bundle.self_training.exemplars import describe_components
 
 RIGHT, WRONG = torch.tensor([1.0, 0.0, 0.2, 0.0]), torch.tensor([0.0, 1.0, 0.0, 0.2])
 NEIGHBOURS = 2
@@ -47,7 +48,8 @@ def taught(**settings) -> ExemplarBank:
 def test_instances_that_touch_at_a_corner_are_one_and_those_of_two_images_are_two() -> None:
     mask = torch.zeros(2, 1, 3, 4, dtype=torch.bool)
     mask[0, 0, 0, 0] = mask[0, 0, 1, 1] = mask[0, 0, 0, 3] = mask[1, 0, 0, 0] = True
-    labels, count = label_batch(mask)
+    components = Components(mask)
+    labels, count = components.labels, components.count
     assert count == 3
     assert labels[0, 0, 0] == labels[0, 1, 1] > 0
     assert len({int(labels[0, 0, 0]), int(labels[0, 0, 3]), int(labels[1, 0, 0])}) == 3

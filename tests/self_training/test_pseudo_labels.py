@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from bundle.self_training import PseudoLabeler, PseudoLabels, density_peaks
-from bundle.self_training.pseudo_labels import discs, draw_density, flood
+from bundle.self_training import PseudoLabeler, PseudoLabels
+from bundle.self_training.pseudo_labels import discs
 
 SIZE = (32, 48)
 BLOB = (slice(6, 14), slice(8, 18))
@@ -48,41 +48,16 @@ def label(
     return PseudoLabeler(**settings)(pred, given, clicks, torch.tensor([complete]), area(*doubtful))
 
 
+SPARSE = torch.tensor([False])
+
+
+def seen(density: torch.Tensor, p: torch.Tensor | None = None) -> torch.Tensor:
+    """The teacher's prediction (B,2,H,W) of this density."""
+    return torch.cat((torch.zeros_like(density) if p is None else p.logit(), density), dim=1)
+
+
 def area(*areas: tuple[slice, slice]) -> torch.Tensor:
     return probability(*((a, 1.0) for a in areas)) == 1
-
-
-def test_flood_reaches_what_is_connected() -> None:
-    region = torch.tensor(
-        [
-            [1, 1, 0, 0, 1],
-            [0, 0, 1, 0, 1],  # reached over the corner
-            [0, 0, 0, 0, 1],
-            [1, 0, 0, 0, 0],
-        ]
-    ).bool()[None, None]
-    seeds = torch.zeros_like(region)
-    seeds[0, 0, 0, 0] = seeds[0, 0, 2, 1] = True  # the second is outside the region
-    expected = torch.tensor([[1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0] * 5, [0] * 5]).bool()[None, None]
-    assert torch.equal(flood(seeds, region), expected)
-
-
-def test_flood_follows_a_winding_path_to_its_end() -> None:
-    region = torch.zeros(1, 1, 31, 32, dtype=torch.bool)
-    region[:, :, ::2] = True  # lanes, joined at their ends in turn
-    region[0, 0, 1::4, -1] = region[0, 0, 3::4, 0] = True
-    seeds = torch.zeros_like(region)
-    seeds[0, 0, 0, 0] = True
-    assert torch.equal(flood(seeds, region), region)
-    region[0, 0, 29, -1] = False
-    assert flood(seeds, region)[0, 0].any(dim=1).nonzero().max() == 28
-
-
-def test_flood_stays_in_its_image() -> None:
-    region = torch.ones(2, 1, 1, 10, dtype=torch.bool)
-    seeds = torch.zeros_like(region)
-    seeds[0, 0, 0, 0] = True
-    assert flood(seeds, region).sum(dim=(1, 2, 3)).tolist() == [10, 0]
 
 
 def test_discs() -> None:
@@ -90,26 +65,6 @@ def test_discs() -> None:
     assert disc.sum() == 13  # rows of 1, 3, 5, 3, 1
     xs, ys = disc[0, 0].nonzero().unbind(1)
     assert ((xs - 3) ** 2 + (ys - 40) ** 2).max() == 4
-
-
-def test_peaks_are_the_highest_of_their_neighbourhood() -> None:
-    density = plane(0.1)
-    density[0, 0, 5, 5] = 0.9
-    density[0, 0, 8, 9] = 0.8  # 4 away along one axis: suppressed
-    density[0, 0, 5, 20] = 0.7  # far enough
-    density[0, 0, 25, 40] = 0.5  # not above the threshold
-    density[0, 0, 31, 0] = 0.6  # in a corner
-    assert torch.equal(density_peaks(density, 0.5, 4), marks((5, 5), (5, 20), (31, 0)) > 0)
-    assert torch.equal(density_peaks(density, 0.4, 3), marks((5, 5), (8, 9), (5, 20), (25, 40), (31, 0)) > 0)
-
-
-def test_drawn_density_by_hand() -> None:
-    drawn = draw_density(marks((10, 30)), sigma=2.0)[0, 0]
-    assert drawn[10, 30] == 1
-    assert drawn[13, 30].item() == pytest.approx(math.exp(-9 / 8))
-    assert drawn[11, 28].item() == pytest.approx(math.exp(-5 / 8))
-    assert drawn[10, 30 + 7] == 0
-    assert draw_density(marks((10, 30), (10, 31), (11, 30)), 2.0).max() == 1
 
 
 def test_unclicked_prediction_is_taken_by_confidence() -> None:
@@ -148,6 +103,58 @@ def test_click_lowers_the_bar_for_what_hangs_on_it() -> None:
 def test_bar_is_not_lowered_to_the_ground() -> None:
     got = label(probability((BLOB, 0.25)), foreground=((9, 12),), low_threshold=0.3, click_radius=1)
     assert torch.equal(got.mask, discs(marks((9, 12)), 1).float())
+
+
+FRAGMENT = (slice(6, 14), slice(20, 24))  # two pixels beside BLOB
+
+
+def test_what_lies_near_a_click_may_be_the_rest_of_its_instance() -> None:
+    p = probability((BLOB, 0.95), (OTHER, 0.12))
+    got = label(p, foreground=((9, 12),), near_radius=8)
+    near = discs(marks((9, 12)), 8)
+    p[near & ~area(BLOB)] = 0.12  # the teacher is not sure of the ground there
+    unsure = label(p, foreground=((9, 12),), near_radius=8)
+    assert (got.weight == 1).all()
+    assert torch.equal(unsure.weight > 0, area(BLOB) | ~near)
+    assert (label(p, foreground=((9, 12),), near_radius=8, near_confidence=0.8).weight == 1).all()
+    everything = label(probability((BLOB, 0.95)), foreground=((9, 12),), near_radius=8, near_confidence=1.0)
+    assert torch.equal(everything.weight > 0, area(BLOB) | ~near)
+
+
+def test_no_doubt_near_a_click() -> None:
+    p = probability((BLOB, 0.95), (FRAGMENT, 0.6))
+    near = label(p, foreground=((9, 12),), doubtful=(FRAGMENT,), near_radius=40)
+    assert (near.weight[area(FRAGMENT)] == 0).all()
+    far = label(p, foreground=((9, 12),), doubtful=(FRAGMENT,), near_radius=4)
+    assert (far.weight[area(FRAGMENT)] == 1).all()
+
+
+def test_where_all_are_clicked_a_fragment_near_a_click_is_not_refuted() -> None:
+    p = probability((BLOB, 0.95), (FRAGMENT, 0.95), (OTHER, 0.95))
+    got = label(p, foreground=((9, 12),), complete=True, near_radius=10)
+    assert (got.weight[area(FRAGMENT)] == 0).all()
+    assert (got.density[area(FRAGMENT)] > 0).all()
+    assert (got.mask[area(OTHER)] == 0).all() and (got.weight[area(OTHER)] == 1).all()
+
+
+@pytest.mark.parametrize(
+    "refuting", [{"background": ((20, 32),)}, {"doubtful": (OTHER,)}, {"foreground": ((9, 12),), "complete": True}]
+)
+def test_a_refuted_point_is_no_prompt(refuting) -> None:
+    p = probability((BLOB, 0.95), (OTHER, 0.95))
+    got = label(p, estimated=((20, 30), (10, 16)), near_radius=4, **{"foreground": ((9, 12),), **refuting})
+    assert torch.equal(got.clicks[:, :1], marks((9, 12), (10, 16)))
+    assert torch.equal(got.clicks[:, 1:], marks(*refuting.get("background", ())))
+
+
+def test_where_all_are_clicked_points_are_estimated_at_the_border_alone() -> None:
+    density = plane(0.1)
+    density[0, 0, 22, 34] = density[0, 0, 28, 4] = 0.9  # in OTHER, in AT_BORDER
+    p = probability((BLOB, 0.95), (OTHER, 0.95), (AT_BORDER, 0.95))
+    given = torch.cat((marks((9, 12)), plane()), dim=1)
+    for complete, expected in ((True, ((9, 12), (28, 4))), (False, ((9, 12), (28, 4), (22, 34)))):
+        clicks = PseudoLabeler().estimate_clicks(seen(density, p), given, torch.tensor([complete]), max_points=8)
+        assert torch.equal(clicks[:, :1], marks(*expected))
 
 
 def test_click_at_an_instance_that_the_teacher_missed() -> None:
@@ -208,8 +215,8 @@ def test_each_image_has_its_own_completeness() -> None:
 def test_density_has_the_given_clicks_and_stays_in_range() -> None:
     density = plane(0.25)
     density[0, 0, 0, 0], density[0, 0, 0, 47] = -1.0, 3.0
-    got = label(probability((BLOB, 0.95)), foreground=((9, 12),), density=density, density_sigma=2.0).density[0, 0]
-    assert got[9, 12] == 1
+    got = label(probability((BLOB, 0.95)), foreground=((11, 10),), density=density, density_sigma=2.0).density[0, 0]
+    assert got[9, 12] == 1  # the pixel of BLOB nearest to its centroid, wherever it was clicked
     assert got[9, 14].item() == pytest.approx(math.exp(-0.5))
     assert (got[0, 0], got[0, 47], got[20, 40]) == (0, 1, 0.25)
 
@@ -220,7 +227,7 @@ def test_estimated_clicks_stand_beside_the_given() -> None:
         density[0, 0, x, y] = 0.9
     density[0, 0, 16, 4] = 0.4  # no peak
     given = torch.cat((marks((6, 6)), marks((27, 40))), dim=1)
-    clicks = PseudoLabeler(peak_radius=3).estimate_clicks(density, given, max_points=4)
+    clicks = PseudoLabeler(peak_radius=3).estimate_clicks(seen(density), given, SPARSE, max_points=4)
     # That at (4, 4) is the foreground click's own; at (28, 44) a person has said background.
     assert torch.equal(clicks[:, :1], marks((6, 6), (16, 24)))
     assert torch.equal(clicks[:, 1:], given[:, 1:])
@@ -240,7 +247,7 @@ def test_given_clicks_and_the_highest_peaks_have_room() -> None:
         1: [[(28, 4)], [(4, 24)]],
     }
     for max_points, images in expected.items():
-        clicks = PseudoLabeler(peak_radius=3).estimate_clicks(density, given, max_points)
+        clicks = PseudoLabeler(peak_radius=3).estimate_clicks(seen(density), given, SPARSE.expand(2), max_points)
         assert [[tuple(c) for c in image[0].nonzero().tolist()] for image in clicks] == images
         assert torch.equal(clicks[:, 1], given[:, 1])
 
@@ -269,7 +276,15 @@ def test_threshold_of_peaks_is_learned_from_clicks() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"confidence": 0.4}, {"confidence": 1.0}, {"low_threshold": 0.0}, {"low_threshold": 0.6}]
+    "settings",
+    [
+        {"confidence": 0.4},
+        {"confidence": 1.0},
+        {"low_threshold": 0.0},
+        {"low_threshold": 0.6},
+        {"near_confidence": 0.7},
+        {"near_confidence": 1.1},
+    ],
 )
 def test_thresholds_out_of_range(settings) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(settings))} must be in"):

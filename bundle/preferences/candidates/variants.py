@@ -16,7 +16,7 @@ from bundle.inferers.prompted_sliding_window import PromptedSlidingWindowInferer
 from bundle.networks.prompt_encoder import clicks_to_points
 from bundle.networks.promptable_segmenter import PromptableSegmenter
 from bundle.preferences.candidates.contour_evolution import evolve_mask
-from bundle.self_training.pseudo_labels import density_peaks
+from bundle.self_training.peaks import density_peaks
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 """Images (B,3,X,Y) to logits and density (B,2,X,Y)."""
