@@ -107,6 +107,7 @@ def test_both_see_the_same_clicks() -> None:
         network.image_encoder.register_forward_pre_hook(lambda _, inputs: images.append(inputs[0]))
         network.prompt_encoder.register_forward_pre_hook(lambda _, inputs: points.append(inputs))
     batch = judged_batch()
+    engine.network.train()
     engine.compute_losses(batch)
     assert torch.equal(*images) and torch.equal(images[0], batch[K.IMAGE][:, :1])
     (coords, labels), _, (same_coords, same_labels), _ = points  # each network's prompts, then its probes
