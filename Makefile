@@ -54,7 +54,7 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m scripts.benchmark decode --json runs/decode.json
-	$(BIN)/python -m scripts.benchmark preference_step --json runs/preference_step.json
+	$(BIN)/python -m scripts.benchmark steps --json runs/steps.json
 	$(BIN)/python -m scripts.benchmark click --json runs/click.json --threads 2
 
 # make weights [DATA=DIR [DATA_PIXEL_SIZE=4.6]]: hours; interrupted, it goes on where it was

@@ -1,58 +1,53 @@
 """Measure how fast the bundle's parts are.
 
 python -m scripts.benchmark decode --json runs/decode.json
-python -m scripts.benchmark preference_step --json runs/preference_step.json
+python -m scripts.benchmark steps --json runs/steps.json
 python -m scripts.benchmark click --json runs/click.json
 """
 
 import argparse
-import copy
 import math
-import statistics
 import sys
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
 
-from bundle import keys as K
 from bundle.atomic import make_folder
-from bundle.engines import PreferenceTrainer, SourceTrainer
-from bundle.engines.parts_trainer import Batch, PartsTrainer
 from bundle.errors import MendableError, SettingError
 from bundle.inferers import ClickSession
 from bundle.json_files import write_json
 from bundle.networks import PromptableSegmenter
+from scripts.benchmarks.configs import ROOT, read_config
+from scripts.benchmarks.timing import medians
+from scripts.benchmarks.training_steps import STAGES, build_trainer, make_batches, step
 
-ROOT = Path(__file__).resolve().parents[1]
-CONFIGS = ("configs/train.json", "configs/presets/cpu.json")
-WARM_UP = 3
+ACCEPTED_STEPS = {"source_ratio": (0.0, 1.25), "adapt_ratio": (0.0, 1.35), "prefer_ratio": (0.0, 1.25)}
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line.
 
-    Each subcommand sets ``measure``, which returns the results, and ``accepted``, the range of a ratio that is fast.
+    Each subcommand sets ``measure``, which returns the results, and ``accepted``, the range of each ratio.
     """
     options = argparse.ArgumentParser(prog="python -m scripts.benchmark", description=(__doc__ or "").split("\n")[0])
     commands = options.add_subparsers(dest="command", required=True)
     decode = commands.add_parser("decode", help="what prompts cost: PromptableSegmenter.decode with points and without")
     decode.add_argument("--points", type=_positive, default=32, help="points of an image")
     _add_common(decode, repeats=30)
-    decode.set_defaults(measure=measure_decode, accepted=(0.0, 1.5))
-    step = commands.add_parser("preference_step", help="what preferences cost: a step of stage 2 and one of stage 0")
-    step.add_argument("--regions", type=_positive, default=64, help="judged regions of an image")
-    step.add_argument("--candidates", type=_positive, default=8, help="masks to choose from")
-    step.add_argument("--points", type=_positive, default=8, help="points of an image")
-    _add_common(step, repeats=10)
-    step.set_defaults(measure=measure_preference_step, accepted=(0.0, 2.5))
+    decode.set_defaults(measure=measure_decode, accepted={"ratio": (0.0, 1.5)})
+    steps = commands.add_parser("steps", help="what a training step costs: one of each stage, and its bare passes")
+    steps.add_argument("--regions", type=_positive, default=64, help="judged regions of an image")
+    steps.add_argument("--candidates", type=_positive, default=8, help="masks to choose from")
+    steps.add_argument("--points", type=_not_negative, default=8, help="points of an image, or 0")
+    _add_common(steps, repeats=20, batch=6)
+    steps.set_defaults(measure=measure_steps, accepted=ACCEPTED_STEPS)
     click = commands.add_parser("click", help="what a click costs: the mask after one more, and a full inference")
     click.add_argument("--points", type=_positive, default=20, help="points that were there before")
     _add_common(click, repeats=10, batch=1, size=1024)
-    click.set_defaults(measure=measure_click, accepted=(2.0, math.inf))
+    click.set_defaults(measure=measure_click, accepted={"ratio": (2.0, math.inf)})
     return options
 
 
@@ -63,13 +58,6 @@ def _add_common(command: argparse.ArgumentParser, repeats: int, batch: int = 8, 
     command.add_argument("--repeats", type=_positive, default=repeats, help="measurements of each kind")
     command.add_argument("--device", default="cpu", help="as torch names it")
     command.add_argument("--threads", type=_positive, default=1, help="of the CPU; one is calmest beside other work")
-
-
-def read_config(*overlays: str) -> ConfigParser:
-    """Return the configuration of the CPU preset with overlays."""
-    config = ConfigParser()
-    config.read_config([str(ROOT / name) for name in (*CONFIGS, *overlays)])
-    return config
 
 
 def build_network(device: str, size: int) -> PromptableSegmenter:
@@ -112,31 +100,39 @@ def measure_decode(options: argparse.Namespace) -> dict[str, Any]:
     return {"points_ms": points_ms, "none_ms": none_ms, "ratio": points_ms / none_ms, **settings_of(options)}
 
 
-def measure_preference_step(options: argparse.Namespace) -> dict[str, Any]:
-    """Time a training step of stage 2, its reference included, and a supervised one of the same network, in turn.
+def measure_steps(options: argparse.Namespace) -> dict[str, Any]:
+    """Time a step of each stage, and the passes of the networks that it cannot do without, in turn.
+
+    A step is all that its trainer and the handlers do for a batch that lies there: forward, targets, losses, backward,
+    optimiser, the checks, statistics, the averaged teacher. Its bare passes are the forward passes that the stage
+    needs, those of the teacher or the reference without gradient, on the same images, and a backward pass from the sum
+    of what the trained network gives. Prompts are as many slots as the image with the most points has. So the ratio
+    holds all that is ours to make faster: pseudo labels, losses, statistics, empty slots, the optimiser.
 
     Args:
-        options: ``regions``, ``candidates``, ``points``, ``batch``, ``size``, ``repeats``, ``device``, ``threads``.
+        options: ``points``, ``regions``, ``candidates``, ``batch``, ``size``, ``repeats``, ``device``, ``threads``.
 
     Returns:
-        Medians ``preference_ms`` and ``supervised_ms`` in milliseconds, their ``ratio``, and the settings.
+        For each stage, ``source``, ``adapt`` and ``prefer``, the medians ``<stage>_ms`` and ``<stage>_bare_ms`` in
+        milliseconds and ``<stage>_ratio``; and the settings.
 
     Raises:
         SettingError: when ``size`` is no multiple of the network's stride.
     """
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    policy = build_network(options.device, options.size)
-    supervised = build_trainer(SourceTrainer, copy.deepcopy(policy), "configs/source.json")
-    preference = build_trainer(PreferenceTrainer, policy, "configs/prefer.json", reference=copy.deepcopy(policy))
-    batch = random_batch(options)
-    preference_ms, supervised_ms = medians(
-        lambda: train(preference, batch),
-        lambda: train(supervised, batch),
-        repeats=options.repeats,
-        device=options.device,
-    )
-    results = {"preference_ms": preference_ms, "supervised_ms": supervised_ms, "ratio": preference_ms / supervised_ms}
+    build_network(options.device, options.size)
+    results: dict[str, Any] = {}
+    for (name, stage), batch in zip(STAGES.items(), make_batches(options).values(), strict=True):
+        trainer = build_trainer(stage, options.device)
+        step(trainer, batch)
+        step_ms, bare_ms = medians(
+            partial(step, trainer, batch),
+            stage.bare(trainer, batch),
+            repeats=options.repeats,
+            device=options.device,
+        )
+        results |= {f"{name}_ms": step_ms, f"{name}_bare_ms": bare_ms, f"{name}_ratio": step_ms / bare_ms}
     return results | settings_of(options)
 
 
@@ -181,84 +177,11 @@ def measure_click(options: argparse.Namespace) -> dict[str, Any]:
     return {"click_ms": click_ms, "full_ms": full_ms, "ratio": full_ms / click_ms, **settings_of(options)}
 
 
-def build_trainer(
-    kind: type[PartsTrainer[Batch]], network: PromptableSegmenter, overlay: str, **kwargs: Any
-) -> PartsTrainer[Batch]:
-    """Return a trainer of a stage, with the loss, its weights and the optimiser's settings of the configs."""
-    config = read_config(overlay)
-    rate, decay, norm = (config.get_parsed_content(n) for n in ("learning_rate", "weight_decay", "max_grad_norm"))
-    return kind(
-        device=next(network.parameters()).device,
-        max_epochs=1,
-        epoch_length=1,
-        train_data_loader=[],
-        network=network,
-        optimizer=torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay),
-        loss_function=config.get_parsed_content("train#loss"),
-        loss_weights=config.get_parsed_content("loss_weights"),
-        max_grad_norm=norm,
-        **kwargs,
-    )
-
-
-def random_batch(options: argparse.Namespace) -> dict[str, torch.Tensor]:
-    """Return what both stages read: content changes no time, only that every region is judged and disputed."""
-    shape, pixels = (options.batch, 1, options.size, options.size), options.size**2
-    clicks = torch.zeros(options.batch, 2, pixels)
-    clicks[:, 0, torch.randperm(pixels)[: options.points]] = 1
-    regions = (torch.arange(pixels) * options.regions // pixels).view(1, *shape[2:])
-    batch = {
-        K.IMAGE: torch.cat((torch.randn(shape), clicks.view(-1, 2, *shape[2:])), dim=1),
-        K.LABEL: torch.rand(shape).round(),
-        K.DENSITY: torch.rand(shape),
-        K.CANDIDATES: torch.rand(options.batch, options.candidates, *shape[2:]).round(),
-        K.REGIONS: regions.repeat(options.batch, 1, 1),
-        K.CHOSEN: torch.randint(options.candidates, (options.batch, options.regions)),
-    }
-    return {name: tensor.to(options.device) for name, tensor in batch.items()}
-
-
-def train(trainer: PartsTrainer[Any], batch: dict[str, torch.Tensor]) -> None:
-    """Make one step: forward, losses, backward, optimiser."""
-    trainer.network.train()
-    trainer.optimizer.zero_grad(set_to_none=True)
-    parts = trainer.compute_losses(batch)
-    trainer.backward(torch.stack([weight * parts[name] for name, weight in trainer.loss_weights.items()]).sum())
-
-
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     """Return what was asked for, to be written beside the results."""
     return {
         name: value for name, value in vars(options).items() if name not in ("command", "json", "measure", "accepted")
     }
-
-
-def medians(*actions: Callable[[], Any], repeats: int, device: str) -> list[float]:
-    """Time actions in turn, so that whatever else the machine does meets them alike.
-
-    Args:
-        actions: what to time.
-        repeats: measurements of each, after a few to warm up.
-        device: what to wait for, since a GPU returns before it is done.
-
-    Returns:
-        The median of each action, in milliseconds.
-    """
-    times: list[list[float]] = [[] for _ in actions]
-    for _ in range(WARM_UP + repeats):
-        for action, measured in zip(actions, times, strict=True):
-            measured.append(milliseconds(action, device))
-    return [statistics.median(measured[WARM_UP:]) for measured in times]
-
-
-def milliseconds(action: Callable[[], Any], device: str) -> float:
-    """Return the time that one call takes, from an idle device to an idle device."""
-    wait: Callable[[], None] = torch.cuda.synchronize if torch.device(device).type == "cuda" else lambda: None
-    wait()
-    start = time.perf_counter()
-    action()
-    wait()
-    return (time.perf_counter() - start) * 1000
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -268,7 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: command line; default that of the process.
 
     Returns:
-        Exit status: 0, 1 when the ratio is not in the accepted range, or 2 when something given cannot be used.
+        Exit status: 0, 1 when a ratio is not in its accepted range, or 2 when something given cannot be used.
     """
     options = parser().parse_args(arguments)
     try:
@@ -279,11 +202,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"benchmark: {error}", file=sys.stderr)
         return 2
     print(f"{options.command}: {', '.join(f'{name} {_short(value)}' for name, value in results.items())}")
-    low, high = options.accepted
-    if not low <= results["ratio"] <= high:
-        print(f"benchmark: ratio {results['ratio']:.3f}, expected {low:g} to {high:g}", file=sys.stderr)
-        return 1
-    return 0
+    status = 0
+    for name, (low, high) in options.accepted.items():
+        if not low <= results[name] <= high:
+            print(f"benchmark: {name} {results[name]:.3f}, expected {low:g} to {high:g}", file=sys.stderr)
+            status = 1
+    return status
 
 
 def _positive(text: str) -> int:
@@ -291,6 +215,10 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return value
+
+
+def _not_negative(text: str) -> int:
+    return 0 if text == "0" else _positive(text)
 
 
 def _short(value: Any) -> str:

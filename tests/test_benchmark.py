@@ -1,4 +1,3 @@
-import copy
 import json
 from pathlib import Path
 
@@ -6,6 +5,7 @@ import pytest
 import torch
 
 from scripts import benchmark
+from scripts.benchmarks import timing
 from tests.engines.steps import trainable, unchanged, weights
 
 SMALL = ["--points", "4", "--batch", "1", "--size", "64", "--repeats", "2"]
@@ -23,7 +23,6 @@ def threads():
     ("command", "compared", "own"),
     [
         ("decode", ("points_ms", "none_ms"), {"points": 4}),
-        ("preference_step", ("preference_ms", "supervised_ms"), {"points": 4, "regions": 5, "candidates": 3}),
         ("click", ("full_ms", "click_ms"), {"points": 4}),
     ],
 )
@@ -44,8 +43,8 @@ def test_results_and_their_settings(tmp_path, capsys, command, compared, own) ->
     [
         ("decode", (1.4, 1.0), 0),
         ("decode", (1.6, 1.0), 1),
-        ("preference_step", (2.4, 1.0), 0),
-        ("preference_step", (2.6, 1.0), 1),
+        ("steps", (1.24, 1.0), 0),
+        ("steps", (1.36, 1.0), 1),
         ("click", (1.0, 3.0), 0),
         ("click", (1.0, 1.9), 1),
     ],
@@ -58,53 +57,69 @@ def test_what_is_too_slow_ends_with_a_failure(tmp_path, monkeypatch, capsys, com
     assert file.is_file()
 
 
+def test_results_of_steps(tmp_path, capsys) -> None:
+    file = tmp_path / "steps.json"
+    assert benchmark.main(["steps", "--json", str(file), *SMALL]) in (0, 1)
+    results = json.loads(file.read_text())
+    for name in benchmark.STAGES:
+        assert results[f"{name}_ratio"] == pytest.approx(results[f"{name}_ms"] / results[f"{name}_bare_ms"])
+    assert {"points": 4, "regions": 64, "candidates": 8, "batch": 1, "size": 64}.items() <= results.items()
+
+
 def test_a_click_is_on_one_image(tmp_path, capsys) -> None:
     assert benchmark.main(["click", "--json", str(tmp_path / "click.json"), "--batch", "2"]) == 2
     assert "--batch 2: a click is on one image" in capsys.readouterr().err
 
 
-def test_a_step_of_either_stage_is_a_whole_one() -> None:
-    """All that the parts of its loss concern is trained, and the reference is asked each time."""
-    options = benchmark.parser().parse_args(
-        ["preference_step", "--json", "x", "--batch", "2", "--size", "32", "--regions", "4", "--candidates", "3"]
-    )
+SMALL_STEPS = ["steps", "--json", "x", "--batch", "2", "--size", "64", "--regions", "4", "--candidates", "3"]
+
+
+@pytest.mark.parametrize("points", ["0", "4"])
+@pytest.mark.parametrize("name", benchmark.STAGES)
+def test_a_step_is_a_whole_one_and_its_bare_passes_none(name, points) -> None:
+    """A step trains all that its loss concerns; bare passes give gradients to the same weights, and change none."""
+    options = benchmark.parser().parse_args([*SMALL_STEPS, "--points", points])
     torch.manual_seed(0)
-    batch = benchmark.random_batch(options)
-    policy = benchmark.build_network("cpu", 32)
-    reference = copy.deepcopy(policy)
+    batch, stage = benchmark.make_batches(options)[name], benchmark.STAGES[name]
+    engine = benchmark.build_trainer(stage, "cpu")
+    before = weights(engine.network)
+    for _ in range(2):
+        benchmark.step(engine, batch)
+    of_clicks = () if points != "0" else ("label_embeddings", "dense_embeddings")
+    unused = ("contrastive",) if name != "adapt" else of_clicks
+    missed = unchanged(before, engine.network) & trainable(engine.network)
+    assert not [n for n in missed if not any(part in n for part in (*unused, *of_clicks))]
+    of_step = {n for n, p in engine.network.named_parameters() if p.grad is not None}
     asked = []
-    reference.register_forward_hook(lambda *_: asked.append(True))
-    preference = benchmark.build_trainer(
-        benchmark.PreferenceTrainer, policy, "configs/prefer.json", reference=reference
-    )
-    supervised = benchmark.build_trainer(benchmark.SourceTrainer, copy.deepcopy(policy), "configs/source.json")
-    for engine in (preference, supervised):
-        before = weights(engine.network)
-        for _ in range(2):
-            benchmark.train(engine, batch)
-        assert not [n for n in unchanged(before, engine.network) & trainable(engine.network) if "contrastive" not in n]
-    assert len(asked) == 2
-    assert preference.state.preference["regions/judged"] == (8, 2)
+    others = [getattr(engine, other) for other in ("teacher", "reference") if hasattr(engine, other)]
+    for other in others:
+        other.mask_decoder.register_forward_hook(lambda *_: asked.append(torch.is_grad_enabled()))
+    before, passes = weights(engine.network), stage.bare(engine, batch)
+    asked.clear()
+    passes()
+    assert unchanged(before, engine.network) == set(before)
+    assert {n for n, p in engine.network.named_parameters() if p.grad is not None} == of_step
+    assert asked == {"source": [], "adapt": [False, False], "prefer": [False]}[name]
 
 
 def test_actions_are_timed_in_turn(monkeypatch) -> None:
     order: list[str] = []
     clock = iter(range(10**6))
-    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: next(clock) / 1000)
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock) / 1000)
     # The second action lets the clock tick six times more in each call.
     second = [lambda: order.append("b"), *[lambda: next(clock)] * 6]
-    found = benchmark.medians(lambda: order.append("a"), lambda: [tick() for tick in second], repeats=4, device="cpu")
-    assert order == ["a", "b"] * (benchmark.WARM_UP + 4)
+    found = timing.medians(lambda: order.append("a"), lambda: [tick() for tick in second], repeats=4, device="cpu")
+    assert order == ["a", "b"] * (timing.WARM_UP + 4)
     assert found == pytest.approx([1.0, 7.0])
 
 
 def test_warm_up_does_not_count(monkeypatch) -> None:
-    times = iter([900.0] * benchmark.WARM_UP + [1.0, 2.0, 300.0])
-    monkeypatch.setattr(benchmark, "milliseconds", lambda action, device: next(times))
-    assert benchmark.medians(lambda: None, repeats=3, device="cpu") == [2.0]
+    times = iter([900.0] * timing.WARM_UP + [1.0, 2.0, 300.0])
+    monkeypatch.setattr(timing, "milliseconds", lambda action, device: next(times))
+    assert timing.medians(lambda: None, repeats=3, device="cpu") == [2.0]
 
 
-@pytest.mark.parametrize("command", ["decode", "preference_step"])
+@pytest.mark.parametrize("command", ["decode", "steps"])
 def test_size_that_does_not_fit(tmp_path, capsys, command) -> None:
     file = tmp_path / "decode.json"
     assert benchmark.main([command, "--json", str(file), *SMALL, "--size", "60"]) == 2

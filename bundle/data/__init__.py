@@ -1,5 +1,6 @@
 """Domain folders, points files and image files: what the datasets of the bundle are read from."""
 
+from .compact_map import CompactMap
 from .domain_folder import check_crowding, load_domain
 from .domain_pair_dataset import DomainPairDataset
 from .evaluation_items import evaluation_items
@@ -8,6 +9,7 @@ from .item_summary import summarize_items
 from .pixel_size import domain_pixel_size
 
 __all__ = [
+    "CompactMap",
     "DomainPairDataset",
     "check_crowding",
     "domain_pixel_size",

@@ -13,7 +13,7 @@ from bundle.channels import clicks_of, em_of, foreground_of, logits_of
 from bundle.engines.click_dropout import drop_points
 from bundle.engines.parts_trainer import PartsTrainer
 from bundle.losses.contrastive import PromptContrastiveLoss
-from bundle.networks.prompt_encoder import clicks_to_points
+from bundle.networks.prompt_encoder import clicks_to_points, without_padding
 from bundle.networks.promptable_segmenter import PromptableSegmenter
 from bundle.self_training.exemplars import ExemplarBank
 from bundle.self_training.mixing import RandMix
@@ -88,7 +88,7 @@ class AdaptationTrainer(PartsTrainer[AdaptationBatch]):
         nothing = clicks_to_points(torch.zeros_like(given), 0)
         found = teacher.decode(embedding, fine, *nothing)
         clicks = self.pseudo_labeler.estimate_clicks(found, given, complete, teacher.max_points)
-        pred = teacher.decode(embedding, fine, *clicks_to_points(clicks, teacher.max_points))
+        pred = teacher.decode(embedding, fine, *without_padding(*clicks_to_points(clicks, teacher.max_points)))
         doubtful = self.exemplars([embedding, *fine], logits_of(pred) > 0, foreground_of(given) > 0.5, index)
         pseudo: PseudoLabels = self.pseudo_labeler(pred, given, clicks, complete, doubtful)
         return pseudo
@@ -116,7 +116,7 @@ class AdaptationTrainer(PartsTrainer[AdaptationBatch]):
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
         """The student's prediction (B,2,H,W) with some of the clicks, and the arguments of the contrastive loss."""
         student = cast(PromptableSegmenter, getattr(self.network, "module", self.network))
-        coords, labels = clicks_to_points(pseudo.clicks, student.max_points, pseudo.ranks)
+        coords, labels = without_padding(*clicks_to_points(pseudo.clicks, student.max_points, pseudo.ranks))
         positive = contrast_key_points(coords, labels, pseudo.ranks)
         believed = pseudo.weight > 0  # ignored pixels are no probes
         foreground, background = believed & (pseudo.mask > 0.5), believed & (pseudo.mask < 0.5)

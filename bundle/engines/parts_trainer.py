@@ -31,9 +31,9 @@ class PartsTrainer(SupervisedTrainer, ABC, Generic[Batch]):
     ``[{"loss": {"loss": sum, "loss_<part>": part, ...}}]``: ``from_engine(["loss"], first=True)``, as MONAI's loggers
     use it, turns this into named curves.
 
-    A training that diverges ends with an error before anything of it is saved. Losses are checked in each iteration,
-    the norm of the gradients one iteration later (reading it at once would make a GPU wait), and the weights at the
-    end of each epoch. With a gradient scaler an infinite gradient is normal: it skips the step.
+    A training that diverges ends with an error before anything of it is saved. Losses and the norm of the gradients are
+    checked in each iteration, behind its step, so that a GPU waits once, and the weights at the end of each epoch. With
+    a gradient scaler an infinite gradient is normal: it skips the step.
 
     Args:
         loss_weights: weight of each part.
@@ -54,7 +54,6 @@ class PartsTrainer(SupervisedTrainer, ABC, Generic[Batch]):
         super().__init__(decollate=False, **kwargs)
         self.loss_weights = loss_weights
         self.max_grad_norm = max_grad_norm
-        self.grad_norm: torch.Tensor | None = None
         self.skipped = 0
 
     @abstractmethod
@@ -77,36 +76,41 @@ class PartsTrainer(SupervisedTrainer, ABC, Generic[Batch]):
             parts = engine.compute_losses(batch)
         engine.fire_event(IterationEvents.FORWARD_COMPLETED)
         loss = torch.stack([weight * parts[name] for name, weight in engine.loss_weights.items()]).sum()
-        named = {"loss": loss.item(), **{f"loss_{name}": part.item() for name, part in parts.items()}}
-        engine.check_gradients()
-        engine.check_losses(named)
-        engine.state.output = [{CommonKeys.LOSS: named}]
         engine.fire_event(IterationEvents.LOSS_COMPLETED)
-        engine.backward(loss)
+        norm = engine.backward(loss)
+        # Read together, and behind the step: each reading waits for all that the device has still to do.
+        *values, norm = torch.stack([value.detach().float() for value in (loss, *parts.values(), norm)]).tolist()
+        named = dict(zip(("loss", *(f"loss_{name}" for name in parts)), values, strict=True))
+        engine.check_losses(named)
+        engine.check_gradients(norm)
+        engine.state.output = [{CommonKeys.LOSS: named}]
         if engine.state.iteration % engine.state.epoch_length == 0:
-            engine.check_gradients()
             engine.check_weights()
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return engine.state.output
 
-    def backward(self, loss: torch.Tensor) -> None:
-        """Gradients of the loss and a step of the optimiser, with MONAI's gradient scaler where it is in use."""
+    def backward(self, loss: torch.Tensor) -> torch.Tensor:
+        """Gradients of the loss and a step of the optimiser, with MONAI's gradient scaler where it is in use.
+
+        Returns:
+            Scalar: the norm of the gradients before it was bounded.
+        """
         scaler = self.scaler if self.amp else None
-        self.grad_norm = None
         (loss if scaler is None else scaler.scale(loss)).backward()
         self.fire_event(IterationEvents.BACKWARD_COMPLETED)
         if scaler is not None:
             scaler.unscale_(self.optimizer)
         if self.max_grad_norm is not None:
-            self.grad_norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
+            norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
         else:
             gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-            self.grad_norm = torch.nn.utils.get_total_norm(gradients)
+            norm = torch.nn.utils.get_total_norm(gradients)
         if scaler is None:
             self.optimizer.step()
         else:
             scaler.step(self.optimizer)
             scaler.update()
+        return norm
 
     def check_losses(self, named: dict[str, float]) -> None:
         """Raise DivergedError if a part of the loss, or their sum, is not finite."""
@@ -114,17 +118,13 @@ class PartsTrainer(SupervisedTrainer, ABC, Generic[Batch]):
             if not math.isfinite(value):
                 raise self._diverged(f"{name} is {value}")
 
-    def check_gradients(self) -> None:
-        """Raise DivergedError if the gradient of the last step was not finite, and no gradient scaler skipped it."""
-        norm, self.grad_norm = self.grad_norm, None
-        if norm is None:
-            return
-        value = norm.item()
-        self.skipped = 0 if math.isfinite(value) else self.skipped + 1
+    def check_gradients(self, norm: float) -> None:
+        """Raise DivergedError if the gradient of the step was not finite, and no gradient scaler skipped it."""
+        self.skipped = 0 if math.isfinite(norm) else self.skipped + 1
         scaled = self.amp and self.scaler is not None and self.scaler.is_enabled()
         if self.skipped > (MAX_SKIPPED if scaled else 0):
             steps = f" in {self.skipped} steps one after the other" if scaled else ""
-            raise self._diverged(f"the norm of the gradients was {value}{steps}")
+            raise self._diverged(f"the norm of the gradients was {norm}{steps}")
 
     def check_weights(self) -> None:
         """Raise DivergedError if a weight of the network is not finite, or larger than one that can be used."""

@@ -8,12 +8,13 @@ import torch
 
 from bundle import keys as K
 from bundle.batches import PreferenceBatch
-from bundle.channels import logits_of
+from bundle.channels import clicks_of, em_of, logits_of
 from bundle.engines.click_dropout import drop_clicks
 from bundle.engines.parts_trainer import PartsTrainer
 from bundle.losses.anchor import anchor_losses
 from bundle.losses.preference import PreferenceLoss
 from bundle.losses.preference_statistics import preference_statistics
+from bundle.networks.prompt_encoder import clicks_to_points, without_padding
 from bundle.networks.promptable_segmenter import PromptableSegmenter
 
 
@@ -40,7 +41,8 @@ class PreferenceTrainer(PartsTrainer[PreferenceBatch]):
         """Parts of the loss for a batch of judged crops."""
         image = drop_clicks(batch[K.IMAGE])
         with torch.no_grad():
-            reference = self.reference(image).float()
+            points = without_padding(*clicks_to_points(clicks_of(image), self.reference.max_points))
+            reference = self.reference.decode(*self.reference.encode(em_of(image)), *points).float()
         policy = self.inferer(image, self.network).float()
         loss = cast(PreferenceLoss, self.loss_function)
         judged = (logits_of(policy), logits_of(reference), batch[K.CANDIDATES], batch[K.CHOSEN], batch[K.REGIONS])

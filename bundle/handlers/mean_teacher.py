@@ -50,9 +50,11 @@ class MeanTeacher:
         """On ITERATION_COMPLETED: average."""
         # At first a plain mean of the students so far, so that the teacher forgets its start.
         a = min(1 - 1 / (engine.state.iteration + 1), self.alpha)
-        student = self.student.state_dict()
+        student, averaged, latest = self.student.state_dict(), [], []
         for name, value in self.teacher.state_dict().items():
             if value.is_floating_point():
-                value.lerp_(student[name], 1 - a)
+                averaged.append(value)
+                latest.append(student[name])
             else:
                 value.copy_(student[name])
+        torch._foreach_lerp_(averaged, latest, 1 - a)  # one call for all: on a GPU one kernel, not one a tensor

@@ -44,14 +44,19 @@ def preference_statistics(
     differ = (best != masks).float()
     size = sum_by_region(differ, regions, chosen.shape[1]).clamp(min=1.0)
 
-    def mean_log_likelihood(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def mean_log_likelihoods(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of the chosen and of each rejected candidate: where they differ, one is what the other is not."""
         z = logits.flatten(1).float().unsqueeze(1)
-        return sum_by_region(differ * F.logsigmoid(torch.where(y > 0.5, z, -z)), regions, chosen.shape[1]) / size
+        of_chosen = F.logsigmoid(torch.where(best > 0.5, z, -z))
+        summed = sum_by_region(differ * of_chosen, regions, chosen.shape[1])
+        # log(1 - p) = log p - z of the value that p is the probability of.
+        behind = sum_by_region(differ * torch.where(best > 0.5, z, -z), regions, chosen.shape[1])
+        return (summed / size)[rejected], ((summed - behind) / size)[rejected]
 
     rejected = rewards.rejected
     pairs = float(rejected.sum())
-    logps_chosen, logps_rejected = (mean_log_likelihood(policy_logits, y)[rejected] for y in (best, masks))
-    reference_chosen, reference_rejected = (mean_log_likelihood(reference_logits, y)[rejected] for y in (best, masks))
+    logps_chosen, logps_rejected = mean_log_likelihoods(policy_logits)
+    reference_chosen, reference_rejected = mean_log_likelihoods(reference_logits)
     values = {
         "rewards/chosen": loss.beta * (logps_chosen - reference_chosen),
         "rewards/rejected": loss.beta * (logps_rejected - reference_rejected),

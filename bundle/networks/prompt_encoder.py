@@ -42,6 +42,23 @@ def clicks_to_points(
     return coords, labels
 
 
+def without_padding(coords: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Leave out the places for points that no image of a batch needs.
+
+    They change no result, but are decoded. For training, where most crops have few points; the number is data, so what
+    is traced or exported keeps all places.
+
+    Args:
+        coords: (B,N,2) of :func:`clicks_to_points`, which puts padding last.
+        labels: (B,N), likewise.
+
+    Returns:
+        (B,n,2) and (B,n), n the number of points of the image that has the most.
+    """
+    most = int((labels >= 0).sum(dim=1).max())
+    return coords[:, :most], labels[:, :most]
+
+
 class PromptEncoder(nn.Module):
     """Points to tokens: random Fourier features of the position (paper), plus a learned embedding of the label (ours).
 

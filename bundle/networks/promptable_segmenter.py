@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from bundle.channels import clicks_of, em_of
 from bundle.networks.image_encoder import ImageEncoder
 from bundle.networks.mask_decoder import MaskDecoder
-from bundle.networks.prompt_encoder import PromptEncoder, clicks_to_points
+from bundle.networks.prompt_encoder import PromptEncoder, clicks_to_points, without_padding
 
 
 class PromptableSegmenter(nn.Module):
@@ -60,6 +60,8 @@ class PromptableSegmenter(nn.Module):
             (B,2,H,W): mask logits and density.
         """
         coords, labels = clicks_to_points(clicks_of(x), self.max_points)
+        if self.training:
+            coords, labels = without_padding(coords, labels)
         embedding, fine = self.encode(em_of(x))
         return self.decode(embedding, fine, coords, labels)
 

@@ -18,12 +18,21 @@ def density_peaks(density: torch.Tensor, threshold: float = 0.5, radius: int = 4
     Returns:
         (B,1,H,W) bool.
     """
-    side = 2 * radius + 1
-    peaks = (density == F.max_pool2d(density, side, stride=1, padding=radius)) & (density > threshold)
+    peaks = (density == square_maximum(density, radius)) & (density > threshold)
     # Whole numbers below 2**24 are exact in float32.
     place = torch.arange(1, density[0].numel() + 1, dtype=torch.float32, device=density.device).view_as(density[:1])
     ranked = place * peaks
-    return peaks & (ranked == F.max_pool2d(ranked, side, stride=1, padding=radius))
+    return peaks & (ranked == square_maximum(ranked, radius))
+
+
+def square_maximum(values: torch.Tensor, radius: int) -> torch.Tensor:
+    """Largest value within a square of half width ``radius`` around each pixel, (B,1,H,W) to (B,1,H,W).
+
+    The largest of each column's part, then of those along the row: 2 side steps rather than side squared.
+    """
+    side = 2 * radius + 1
+    along = F.max_pool2d(values, (side, 1), stride=1, padding=(radius, 0))
+    return F.max_pool2d(along, (1, side), stride=1, padding=(0, radius))
 
 
 def highest_peaks(density: torch.Tensor, peaks: torch.Tensor, room: torch.Tensor, limit: int) -> torch.Tensor:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from bundle.channels import background_of, density_of, foreground_of, logits_of
 from bundle.errors import SettingError
 from bundle.self_training.components import Components
-from bundle.self_training.peaks import density_peaks, draw_density, highest_peaks
+from bundle.self_training.peaks import density_peaks, draw_density, highest_peaks, square_maximum
 
 CLICK_MEMORY = 128
 """Number of latest clicks from which the threshold of estimated points is computed."""
@@ -24,9 +23,14 @@ RANK_OF_DENSITY = 0.3
 
 def discs(clicks: torch.Tensor, radius: int) -> torch.Tensor:
     """Discs of a radius in pixels around clicks, (B,1,H,W) to bool (B,1,H,W)."""
-    r = torch.arange(-radius, radius + 1, device=clicks.device, dtype=torch.float32)
-    kernel = (r[:, None].square() + r[None].square() <= radius * radius).float()
-    return F.conv2d(clicks.float(), kernel[None, None], padding=radius) > 0.5
+    drawn = torch.zeros_like(clicks, dtype=torch.bool)
+    b, _, x, y = clicks.nonzero().unsqueeze(-1).unbind(1)  # few: so one after the other, no convolution of the image
+    r = torch.arange(-radius, radius + 1, device=clicks.device)
+    dx, dy = (r[:, None].square() + r.square() <= radius * radius).nonzero().T - radius
+    x, y = x + dx, y + dy
+    inside = (x >= 0) & (x < clicks.shape[2]) & (y >= 0) & (y < clicks.shape[3])
+    drawn[b.expand_as(x)[inside], 0, x[inside], y[inside]] = True
+    return drawn
 
 
 def rank_clicks(given: torch.Tensor, density: torch.Tensor) -> torch.Tensor:
@@ -168,8 +172,8 @@ class PseudoLabeler(nn.Module):
             density: (B,1,H,W) of the teacher, without prompts.
             given: (B,2,H,W).
         """
-        reach = 4 * self.peak_radius + 1  # a square of half width 2 * peak_radius, as in estimate_clicks
-        scores = F.max_pool2d(density, reach, stride=1, padding=reach // 2)[foreground_of(given) > 0.5]
+        # The half width is that of estimate_clicks.
+        scores = square_maximum(density, 2 * self.peak_radius)[foreground_of(given) > 0.5]
         self.click_scores = torch.cat((self.click_scores.to(scores), scores))[-CLICK_MEMORY:]
         if len(self.click_scores) < CLICK_MEMORY // 4:  # too few for a quantile
             return self.peak_threshold
@@ -199,10 +203,11 @@ class PseudoLabeler(nn.Module):
         near = discs(foreground, self.near_radius)
         refuted = (predicted.holding(background) | (doubtful & ~near)) & ~proved
         refuted = refuted | discs(background, self.click_radius)
-        # What a click may prove: one beyond the crop, or one at another part of the instance.
-        provable = possible.holding(border_of(p) | near)
-        all_clicked = complete.view(-1, 1, 1, 1)
-        refuted = refuted | (all_clicked & (p > self.low_threshold) & ~provable & ~proved)
+        if complete.any():
+            # What a click may prove: one beyond the crop, or one at another part of the instance.
+            provable = possible.holding(border_of(p) | near)
+            all_clicked = complete.view(-1, 1, 1, 1)
+            refuted = refuted | (all_clicked & (p > self.low_threshold) & ~provable & ~proved)
         mask = ((p > 0.5) | proved) & ~refuted
         found = predicted.holding(foreground_of(clicks) > 0.5)
         empty = 1 - p >= torch.where(near, self.near_confidence, self.confidence)

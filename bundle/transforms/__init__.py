@@ -1,4 +1,5 @@
 from .clicks import AddClickChannelsd, RandInstanceClicksd, click_channels
+from .compact import Compactd, RandCompactCropd
 from .density import InstanceTargetsd, density_map, instance_centres
 from .instances import LabelInstancesd
 from .judgements import GatherChosend, LoadJudgementsd
@@ -9,11 +10,13 @@ from .section import SingleSectiond
 
 __all__ = [
     "AddClickChannelsd",
+    "Compactd",
     "GatherChosend",
     "InstanceTargetsd",
     "LabelInstancesd",
     "LoadGrayImaged",
     "LoadJudgementsd",
+    "RandCompactCropd",
     "RandInstanceClicksd",
     "SaveOutputsd",
     "SingleSectiond",

@@ -102,14 +102,17 @@ def test_state_tells_how_the_policy_stands_to_the_judgements() -> None:
 
 def test_both_see_the_same_clicks() -> None:
     engine = trainer(tiny_segmenter(0), tiny_segmenter(1))
-    seen = []
+    images, points = [], []
     for network in (engine.network, engine.reference):
-        network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        network.image_encoder.register_forward_pre_hook(lambda _, inputs: images.append(inputs[0]))
+        network.prompt_encoder.register_forward_pre_hook(lambda _, inputs: points.append(inputs))
     batch = judged_batch()
+    engine.network.train()
     engine.compute_losses(batch)
-    assert torch.equal(*seen)
-    assert torch.equal(seen[0][:, :1], batch[K.IMAGE][:, :1])
-    assert seen[0][:, 1:].sum() < batch[K.IMAGE][:, 1:].sum()
+    assert torch.equal(*images) and torch.equal(images[0], batch[K.IMAGE][:, :1])
+    (coords, labels), _, (same_coords, same_labels), _ = points  # each network's prompts, then its probes
+    assert torch.equal(coords, same_coords) and torch.equal(labels, same_labels)
+    assert (labels >= 0).sum() < batch[K.IMAGE][:, 1:].sum()
 
 
 def test_following_the_judgements_raises_the_margins() -> None:

@@ -103,7 +103,7 @@ def test_crops_flips_and_turns_of_the_training(tmp_path):
     transforms = parser.get_parsed_content("train#preprocessing").transforms
     names = [type(transform).__name__ for transform in transforms]
     spatial = transforms[names.index("AddClickChannelsd") : names.index("RandRotate90d") + 1]
-    assert {"RandSpatialCropd", "RandFlipd"} <= {type(transform).__name__ for transform in spatial}
+    assert {"RandCompactCropd", "RandFlipd"} <= {type(transform).__name__ for transform in spatial}
     em = parser.get_parsed_content("load_image#0")({IMAGE: str(_write(tmp_path / "a.png", _rows()))})
     item = parser.get_parsed_content("load_image#1")(em) | CLICKS
     places = set()

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from bundle.networks.prompt_encoder import PromptEncoder, clicks_to_points
+from bundle.networks.prompt_encoder import PromptEncoder, clicks_to_points, without_padding
 
 
 def found(coords: torch.Tensor, labels: torch.Tensor) -> list[set[tuple[float, float, int]]]:
@@ -96,3 +96,12 @@ def test_dense_prompt_by_hand() -> None:
 def test_odd_width_is_refused() -> None:
     with pytest.raises(ValueError, match="embed_dim must be even, got 7"):
         PromptEncoder(7)
+
+
+def test_without_padding_leaves_what_the_fullest_image_needs() -> None:
+    clicks = torch.zeros(3, 2, 8, 8)
+    clicks[0, 0, 1, 2] = clicks[0, 1, 3, 4] = clicks[2, 0, 5, 6] = 1
+    coords, labels = clicks_to_points(clicks, 16)
+    fewer, kept = without_padding(coords, labels)
+    assert torch.equal(fewer, coords[:, :2]) and torch.equal(kept, labels[:, :2])
+    assert without_padding(*clicks_to_points(clicks[1:2], 16))[0].shape == (1, 0, 2)

@@ -2,8 +2,9 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional as F
 
-from bundle.self_training.peaks import density_peaks, draw_density
+from bundle.self_training.peaks import density_peaks, draw_density, square_maximum
 from tests.self_training.test_pseudo_labels import marks, plane
 
 
@@ -41,3 +42,9 @@ def test_rounded_maps_have_as_many_peaks(dtype) -> None:
     centres[0, 0, [x for x, _ in points], [y for _, y in points]] = 1
     density = 0.9 * draw_density(centres, 4.0)
     assert int(density_peaks(density.to(dtype)).sum()) == len(points)
+
+
+@pytest.mark.parametrize("radius", [0, 1, 4])
+def test_maximum_of_a_square_in_two_passes(radius) -> None:
+    values = torch.randn(2, 1, 13, 9, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(square_maximum(values, radius), F.max_pool2d(values, 2 * radius + 1, stride=1, padding=radius))

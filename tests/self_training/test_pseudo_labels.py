@@ -2,8 +2,10 @@ import math
 
 import pytest
 import torch
+from scipy import ndimage
+from torch.nn import functional as F
 
-from bundle.self_training import PseudoLabeler, PseudoLabels
+from bundle.self_training import PseudoLabeler, PseudoLabels, components
 from bundle.self_training.pseudo_labels import discs
 
 SIZE = (32, 48)
@@ -65,6 +67,31 @@ def test_discs() -> None:
     assert disc.sum() == 13  # rows of 1, 3, 5, 3, 1
     xs, ys = disc[0, 0].nonzero().unbind(1)
     assert ((xs - 3) ** 2 + (ys - 40) ** 2).max() == 4
+
+
+@pytest.mark.parametrize("radius", [0, 2, 7])
+def test_discs_are_the_convolution_of_clicks_with_a_disc(radius) -> None:
+    clicks = torch.rand(3, 1, 17, 11, generator=torch.Generator().manual_seed(0)) > 0.97
+    clicks[0, 0, 0, 0] = clicks[1, 0, -1, -1] = True
+    clicks[2] = False
+    r = torch.arange(-radius, radius + 1.0)
+    kernel = (r[:, None].square() + r.square() <= radius * radius).float()[None, None]
+    assert torch.equal(discs(clicks, radius), F.conv2d(clicks.float(), kernel, padding=radius) > 0.5)
+
+
+def test_without_clicks_components_are_only_those_that_hold_estimated_points(monkeypatch) -> None:
+    labelled = []
+    label = ndimage.label
+    monkeypatch.setattr(components.ndimage, "label", lambda *a, **kw: labelled.append(1) or label(*a, **kw))
+    pred, nothing = torch.randn(2, 2, 16, 16), torch.zeros(2, 2, 16, 16)
+    clicks = nothing.clone()
+    clicks[0, 0, 4, 4] = 1
+    incomplete, certain = torch.tensor([False, False]), torch.zeros(2, 1, 16, 16, dtype=torch.bool)
+    labeler = PseudoLabeler()
+    labeler(pred, nothing, clicks, incomplete, certain)
+    assert len(labelled) == 1
+    labeler(pred, nothing, clicks, ~incomplete, certain)
+    assert len(labelled) == 3  # what no click reaches is refuted now
 
 
 def test_unclicked_prediction_is_taken_by_confidence() -> None:

@@ -1,0 +1,1 @@
+"""What :mod:`scripts.benchmark` measures with."""
