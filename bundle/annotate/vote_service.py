@@ -100,7 +100,7 @@ class VoteService:
         Args:
             annotator: a person's name.
             question: its id.
-            chosen: number of the chosen candidate, ``tie``, ``skip``, or ``undo``.
+            chosen: number of the chosen candidate, ``none``, ``tie``, ``skip``, or ``undo``.
             seconds: time that it took.
             uid: unique name of this judgement; one that is sent twice is stored once.
 

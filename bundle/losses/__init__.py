@@ -1,6 +1,7 @@
 from .anchor import anchor_losses
 from .contrastive import PromptContrastiveLoss
 from .multitask import MultitaskLoss
+from .none_of_these import none_of_these_loss
 from .preference import PreferenceLoss
 from .preference_statistics import preference_statistics
 
@@ -9,5 +10,6 @@ __all__ = [
     "PreferenceLoss",
     "PromptContrastiveLoss",
     "anchor_losses",
+    "none_of_these_loss",
     "preference_statistics",
 ]

@@ -100,7 +100,7 @@ class PreferenceLoss(nn.Module):
             policy_logits: (B,1,H,W) foreground logits z.
             reference_logits: (B,1,H,W) z_ref; no gradient goes there. Not read by ``simpo``.
             candidates: (B,K,H,W) of 0 and 1.
-            chosen: (B,R) long, number of the chosen candidate in [0,K), or -1 where a region is not judged.
+            chosen: (B,R) long, number of the chosen candidate in [0,K), negative where none was chosen.
             regions: (B,H,W) long, the region of a pixel in [0,R), or -1 where it is in none.
 
         Returns:
@@ -159,7 +159,7 @@ def chosen_of_pixels(chosen: torch.Tensor, regions: torch.Tensor) -> torch.Tenso
         regions: (B,H,W), likewise.
 
     Returns:
-        (B,H,W) long, -1 where there is none.
+        (B,H,W) long, what ``chosen`` says of the pixel's region, -1 where there is none.
     """
     choice = chosen.gather(1, regions.flatten(1).clamp(min=0)).view_as(regions)
     return torch.where(regions >= 0, choice, torch.full_like(choice, -1))

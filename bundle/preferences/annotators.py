@@ -24,8 +24,9 @@ ANNOTATORS = ("auto", "people", "oracle", "evolution")
 
 logger = logging.getLogger(__name__)
 
-Choice = int | Literal["tie", "skip"]
-"""Number of the chosen candidate, ``tie`` where two are equally good, ``skip`` for no judgement."""
+Choice = int | Literal["none", "tie", "skip"]
+"""Number of the chosen candidate, ``none`` where none of them will do, ``tie`` where two are equally good,
+``skip`` for no judgement."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ class OracleAnnotator(SimulatedAnnotator):
 
     Args:
         noise: probability of choosing one of the other candidates instead, in [0,1].
+        none_below: ``none`` where the regional Dice of the best is below this, in [0,1]; 0 for never.
         tie_margin: ``tie`` where the best is ahead of the second best by less; at 0 the lower number is chosen.
         abstain: probability of ``skip``, in [0,1].
         seconds: time that a judgement is said to take.
@@ -123,15 +125,24 @@ class OracleAnnotator(SimulatedAnnotator):
     reads_labels = True
 
     def __init__(
-        self, noise: float = 0.0, tie_margin: float = 0.0, abstain: float = 0.0, seconds: float = 3.0, seed: int = 0
+        self,
+        noise: float = 0.0,
+        none_below: float = 0.0,
+        tie_margin: float = 0.0,
+        abstain: float = 0.0,
+        seconds: float = 3.0,
+        seed: int = 0,
     ) -> None:
         for setting, value in (("noise", noise), ("abstain", abstain)):
             if not 0 <= value <= 1:
                 raise SettingError(f"{setting} of the oracle is {value}: expected a probability in [0, 1]")
+        if not 0 <= none_below <= 1:
+            raise SettingError(f"none_below of the oracle is {none_below}: expected a Dice in [0, 1]")
         for setting, value in (("tie_margin", tie_margin), ("seconds", seconds), ("seed", seed)):
             if not value >= 0:
                 raise SettingError(f"{setting} of the oracle is {value}: expected a number from 0")
         self.noise = noise
+        self.none_below = none_below
         self.tie_margin = tie_margin
         self.abstain = abstain
         self.seconds = seconds
@@ -140,7 +151,7 @@ class OracleAnnotator(SimulatedAnnotator):
     @property
     def name(self) -> str:
         """``oracle:noise=0.2``, followed by the other settings that change judgements and are not 0."""
-        others = {"tie_margin": self.tie_margin, "abstain": self.abstain}
+        others = {"none_below": self.none_below, "tie_margin": self.tie_margin, "abstain": self.abstain}
         if self.noise or self.abstain:
             others["seed"] = self.seed
         return ",".join([f"oracle:noise={self.noise:g}"] + [f"{k}={v:g}" for k, v in others.items() if v])
@@ -152,7 +163,7 @@ class OracleAnnotator(SimulatedAnnotator):
             view: with truth.
 
         Returns:
-            The choice; ``tie`` if all candidates are the same in the region.
+            The choice; ``tie`` if all candidates are the same in the region. An error is always a candidate.
 
         Raises:
             DataError: the truth is not known.
@@ -166,6 +177,8 @@ class OracleAnnotator(SimulatedAnnotator):
         numbers = distinct(view.candidates, view.region)
         scores = regional_dice(view.candidates[numbers], view.truth, view.region)
         ranked: list[int] = [numbers[i] for i in np.argsort(-scores, kind="stable")]
+        if scores.max() < self.none_below:
+            return ranked[random.integers(0, len(ranked))] if errs else "none"
         if len(ranked) == 1 or -np.diff(-np.sort(-scores))[0] < self.tie_margin:
             return "tie"
         return ranked[random.integers(1, len(ranked))] if errs else ranked[0]

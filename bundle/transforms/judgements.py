@@ -22,8 +22,8 @@ class LoadJudgementsd(MapTransform):
 
     Needs ``candidates_file`` and ``judgements``, a list of (region_split, region_index, chosen). Adds ``candidates``
     (K,X,Y) float32; ``regions`` and ``chosen`` (1,X,Y) int32, both counted from 1 with 0 for none, as padding
-    adds it; ``judged`` (1,X,Y) float32. Where there are fewer than ``max_candidates``,
-    copies of the chosen mask are added, which do not count as rejected.
+    adds it, and -1 in ``chosen`` for *none of these*; ``judged`` (1,X,Y) float32. Where there are fewer than
+    ``max_candidates``, copies of the chosen mask are added, which do not count as rejected.
 
     Args:
         keys: the image, whose shape the candidates must have.
@@ -52,7 +52,7 @@ class LoadJudgementsd(MapTransform):
         filled = np.concatenate((masks, *[best] * (self.max_candidates - len(masks))))
         d[K.CANDIDATES] = torch.from_numpy(filled.astype(np.float32))
         d[K.REGIONS], d[K.CHOSEN] = torch.from_numpy(regions[None]), torch.from_numpy(chosen[None])
-        judged = disputed(masks) & (chosen > 0)
+        judged = disputed(masks) & (chosen != 0)
         d[K.JUDGED] = torch.from_numpy(judged[None].astype(np.float32))
         return d
 
@@ -66,7 +66,7 @@ def judgement_maps(masks: np.ndarray, judgements: list[tuple[str, int, int]]) ->
             :mod:`bundle.preferences.questions.regions`. Where regions overlap the later one counts.
 
     Returns:
-        Regions and chosen candidates, (X,Y) int32 counted from 1, 0 for none.
+        Regions and chosen candidates, (X,Y) int32 counted from 1, 0 for none; chosen is -1 for *none of these*.
     """
     splits = {region_split: split_regions(region_split, masks) for region_split, _, _ in judgements}
     numbers, chosen = np.zeros(masks.shape[1:], np.int32), np.zeros(masks.shape[1:], np.int32)
@@ -94,7 +94,7 @@ class GatherChosend(Randomizable, Transform):
     """Turn the cropped maps into the inputs of :class:`bundle.losses.PreferenceLoss`.
 
     ``regions`` (1,X,Y) becomes (X,Y) long, renumbered from 0, -1 for none; ``chosen`` becomes (R,) long, -1 for
-    regions that the crop does not have. Where it has more than R, R of them are drawn.
+    regions that the crop does not have, ``NONE`` for *none of these*. Where it has more than R, R of them are drawn.
 
     Args:
         max_regions: R.

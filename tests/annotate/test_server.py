@@ -52,6 +52,9 @@ def test_votes_reach_the_store(client, vote_service, tmp_path):
     assert (progress["answered"], progress["seconds"], progress["per_minute"]) == (2, 6.0, 20.0)
     assert progress["left"] == len(vote_service.store.questions()) - 2 and progress["last"] == second["id"]
     assert client.post("/api/judgements", json=a_vote(second["id"], chosen="undo")).json() == {"new": True}
+    assert client.post("/api/judgements", json=a_vote(third["id"], chosen="none")).json() == {"new": True}
+    assert vote_service.store.judgements(annotator="person:ada")[-1].chosen == "none"
+    assert client.post("/api/judgements", json=a_vote(third["id"], chosen="undo")).json() == {"new": True}
     assert client.get("/api/questions/ada").json()[0] == second
     with JudgementStore(tmp_path / "preferences.sqlite") as store:
         (kept,) = store.judgements()

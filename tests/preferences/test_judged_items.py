@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bundle import keys as K
-from bundle.errors import DataError
+from bundle.errors import DataError, SettingError
 from bundle.preferences.candidates.files import read_candidates
 from bundle.preferences.judged_items import judged_items, most_frequent
 from bundle.preferences.store.judgement_store import Candidate, Judgement, Question
@@ -57,6 +57,8 @@ def test_judgements_are_put_together_by_image(items) -> None:
         (["tie"], None),
         (["tie", "tie", 1], None),
         (["tie", 1, 1], 1),
+        (["none", "none", 1], None),
+        (["none", 1, 1], 1),
         (["skip"], None),
         (["skip", "skip", 1], 1),
     ],
@@ -64,6 +66,18 @@ def test_judgements_are_put_together_by_image(items) -> None:
 def test_most_annotators_are_right(items, chosen, choice) -> None:
     found = judged_items(votes(question(items[0]), *chosen), items)
     assert [item[K.JUDGEMENTS] for item in found] == ([] if choice is None else [[(REGIONS, 0, choice)]])
+
+
+@pytest.mark.parametrize("none_teaches", ["no_anchor", "less_likely"])
+def test_none_of_these_is_a_judgement_where_it_teaches(items, none_teaches) -> None:
+    a, b = (question(item) for item in items)
+    (found,) = judged_items([*votes(a, "none", "none", 1), *votes(b, "none", 1)], items, none_teaches=none_teaches)
+    assert (found[K.IMAGE], found[K.JUDGEMENTS]) == (items[0][K.IMAGE], [(REGIONS, 0, K.NONE)])
+
+
+def test_what_none_teaches_must_be_known(items) -> None:
+    with pytest.raises(SettingError, match="none_teaches is 'all', expected one of nothing, no_anchor, less_likely"):
+        judged_items([], items, none_teaches="all")
 
 
 def test_most_frequent() -> None:

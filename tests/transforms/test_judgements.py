@@ -47,6 +47,16 @@ def test_maps_say_which_region_and_which_chosen() -> None:
     np.testing.assert_array_equal((regions, chosen), expected)
 
 
+def test_none_of_these_stays_what_it_is(tmp_path) -> None:
+    loaded = LoadJudgementsd(max_candidates=3)(item(tmp_path, judgements=[("grid:8", 4, K.NONE), ("grid:8", 0, 2)]))
+    np.testing.assert_array_equal(loaded[K.JUDGED][0], np.isin(BLOCK, [0, 4]))
+    padded = SpatialPadd(MAPS, spatial_size=(32, 32))(loaded)
+    out = GatherChosend(max_regions=3)(padded)
+    assert sorted(out[K.CHOSEN].tolist()) == [K.NONE, -1, 2]
+    inside = out[K.REGIONS][4:28, 8:24] == out[K.CHOSEN].tolist().index(K.NONE)
+    np.testing.assert_array_equal(inside, BLOCK == 4)
+
+
 def test_of_overlapping_regions_the_later_one_counts() -> None:
     regions, chosen = judgement_maps(MASKS, [("image", 0, 2), ("grid:8", 3, 1)])
     np.testing.assert_array_equal(regions, np.where(BLOCK == 3, 2, 1))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 KINDS = ("person", "oracle", "evolution")
 REGION_SPLITS = re.compile(r"image|grid:0{0,9}[1-9]\d{0,8}|components:\d{1,9}", re.ASCII)
 """How an image may be split, see :func:`bundle.preferences.questions.regions.split_regions`."""
-WORDS = ("tie", "skip", "undo")
+WORDS = ("none", "tie", "skip", "undo")
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,8 @@ class Judgement:
 
     Attributes:
         question: the question.
-        chosen: number of the chosen candidate, ``tie``, ``skip``, or ``undo`` to withdraw the annotator's judgement.
+        chosen: number of the chosen candidate, ``none`` where none of them will do, ``tie``, ``skip``, or ``undo`` to
+            withdraw the annotator's judgement.
         annotator: who judged, ``person:...``, ``oracle:...`` or ``evolution:...``.
         seconds: time that it took.
         created_at: ISO time, UTC (``+00:00``).
@@ -183,7 +184,8 @@ def check_judgement(judgement: Judgement) -> None:
     """
     chosen, count = judgement.chosen, len(judgement.question.candidates)
     fine = chosen in WORDS if isinstance(chosen, str) else is_whole(chosen) and 0 <= chosen < count
-    expect(fine, "chosen", chosen, f"a candidate's number (a Python int from 0 to {count - 1}), tie, skip or undo")
+    expected = f"a candidate's number (a Python int from 0 to {count - 1}), none, tie, skip or undo"
+    expect(fine, "chosen", chosen, expected)
     check_annotator(judgement.annotator)
     seconds = judgement.seconds
     expect(is_finite(seconds) and seconds >= 0, "seconds", seconds, "a finite number from 0")

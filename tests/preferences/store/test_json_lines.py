@@ -12,6 +12,7 @@ QUESTION = Question("images/a.png", "image", "a.npz", CANDIDATES, "grid:8", 1, (
 RECORDS = [
     Judgement(QUESTION, 1, "person:ada", 3.0),
     Judgement(QUESTION, "tie", "oracle:label", 0.0),
+    Judgement(QUESTION, "none", "oracle:label", 0.0),
     Judgement(QUESTION, "undo", "person:ada", 1.0),
     ClickRecord(
         uid="one", image="images/a.png", x=3, y=70, label=0, action="add", annotator="person:ä", created_at=now()
@@ -42,7 +43,7 @@ def test_records_are_read_as_they_were_written(tmp_path):
 def test_lines_are_numbered_and_empty_ones_passed_over(tmp_path):
     path = written(tmp_path / "a.jsonl")
     path.write_text("\n" + path.read_text().replace("\n", "\n\n"))
-    assert [number for number, _ in read_lines(path)] == [2, 4, 6, 8]
+    assert [number for number, _ in read_lines(path)] == [2, 4, 6, 8, 10]
 
 
 @pytest.mark.parametrize(
