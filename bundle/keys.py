@@ -61,8 +61,8 @@ JUDGED: Final = "judged"
 """(B,1,H,W): 1 at pixels of judged regions where the candidates disagree."""
 
 JUDGEMENTS: Final = "judgements"
-"""Of a dataset item: (region_split, region_index, chosen) of each judged region, see
-:mod:`bundle.preferences.questions.regions`."""
+"""Of a dataset item: (region_split, region_index, chosen, options) of each judged region, see
+:mod:`bundle.preferences.questions.regions`; of the candidates in ``options`` one could be chosen."""
 
 CANDIDATES_FILE: Final = "candidates_file"
 """Of a dataset item: path of its candidate masks."""

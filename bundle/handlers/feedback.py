@@ -138,8 +138,10 @@ class Feedback:
             masks = read_candidates(file).masks
             region_map = split_regions(self.questionnaire.region_split, masks)
             for question in own:
-                view = RegionView(em, masks, region_map == question.region_index, truth, question.seen)
-                judgements.append(Judgement(question, annotator.judge(view), annotator.name, annotator.seconds))
+                region = region_map == question.region_index
+                view = RegionView(em, masks, region, truth, question.seen, question.shown)
+                chosen, seconds = annotator.judge(view), annotator.seconds_for(view)
+                judgements.append(Judgement(question, chosen, annotator.name, seconds))
         return judgements
 
     def fill(self, engine: Engine) -> None:
@@ -149,7 +151,7 @@ class Feedback:
         with JudgementStore(self.store) as store:
             judgements = self.annotator.judgements(store, self.asked)
         items = judged_items(judgements, self.questionnaire.dataset.data, self.stale, self.none_teaches)
-        judged = sum(chosen != K.NONE for item in items for *_, chosen in item[K.JUDGEMENTS])
+        judged = sum(chosen != K.NONE for item in items for *_, chosen, _ in item[K.JUDGEMENTS])
         if judged == 0:
             count = len(judgements)
             raise DataError(f"{self.store}: no chosen candidate in {count} judgements, nothing to learn")

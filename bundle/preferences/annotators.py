@@ -39,6 +39,7 @@ class RegionView:
         region: (X,Y) bool, where to judge them.
         truth: (X,Y) bool, None where it is not known.
         key: names the question.
+        shown: numbers of the candidates of which one may be chosen, empty for all.
     """
 
     image: np.ndarray
@@ -46,6 +47,13 @@ class RegionView:
     region: np.ndarray
     truth: np.ndarray | None
     key: str
+    shown: tuple[int, ...] = ()
+
+    @property
+    def options(self) -> list[int]:
+        """Numbers of the candidates that may be chosen, without copies in the region."""
+        numbers = list(self.shown) or list(range(len(self.candidates)))
+        return [numbers[i] for i in distinct(self.candidates[numbers], self.region)]
 
 
 class Annotator(ABC):
@@ -90,9 +98,15 @@ class SimulatedAnnotator(Annotator):
 
     Attributes:
         seconds: time that a judgement would cost a person.
+        seconds_each: and for each candidate that differs in the region from those before it.
     """
 
     seconds: float
+    seconds_each = 0.0
+
+    def seconds_for(self, view: RegionView) -> float:
+        """Time that a judgement of this question would cost a person."""
+        return self.seconds + self.seconds_each * len(view.options)
 
     @abstractmethod
     def judge(self, view: RegionView) -> Choice:
@@ -115,7 +129,7 @@ class OracleAnnotator(SimulatedAnnotator):
         none_below: ``none`` where the regional Dice of the best is below this, in [0,1]; 0 for never.
         tie_margin: ``tie`` where the best is ahead of the second best by less; at 0 the lower number is chosen.
         abstain: probability of ``skip``, in [0,1].
-        seconds: time that a judgement is said to take.
+        seconds, seconds_each: time that a judgement is said to take, and more for each candidate to compare.
         seed: of the random numbers, from 0.
 
     Raises:
@@ -131,6 +145,7 @@ class OracleAnnotator(SimulatedAnnotator):
         tie_margin: float = 0.0,
         abstain: float = 0.0,
         seconds: float = 3.0,
+        seconds_each: float = 0.0,
         seed: int = 0,
     ) -> None:
         for setting, value in (("noise", noise), ("abstain", abstain)):
@@ -138,7 +153,8 @@ class OracleAnnotator(SimulatedAnnotator):
                 raise SettingError(f"{setting} of the oracle is {value}: expected a probability in [0, 1]")
         if not 0 <= none_below <= 1:
             raise SettingError(f"none_below of the oracle is {none_below}: expected a Dice in [0, 1]")
-        for setting, value in (("tie_margin", tie_margin), ("seconds", seconds), ("seed", seed)):
+        numbers = {"tie_margin": tie_margin, "seconds": seconds, "seconds_each": seconds_each, "seed": seed}
+        for setting, value in numbers.items():
             if not value >= 0:
                 raise SettingError(f"{setting} of the oracle is {value}: expected a number from 0")
         self.noise = noise
@@ -146,6 +162,7 @@ class OracleAnnotator(SimulatedAnnotator):
         self.tie_margin = tie_margin
         self.abstain = abstain
         self.seconds = seconds
+        self.seconds_each = seconds_each
         self.seed = seed
 
     @property
@@ -174,7 +191,7 @@ class OracleAnnotator(SimulatedAnnotator):
         abstains, errs = random.random(2) < (self.abstain, self.noise)
         if abstains:
             return "skip"
-        numbers = distinct(view.candidates, view.region)
+        numbers = view.options
         scores = regional_dice(view.candidates[numbers], view.truth, view.region)
         ranked: list[int] = [numbers[i] for i in np.argsort(-scores, kind="stable")]
         if scores.max() < self.none_below:
@@ -252,14 +269,15 @@ class ContourAnnotator(SimulatedAnnotator):
         evolved, near, vote = self.opinions(view.image, view.candidates)
         if not near[view.region].any():
             return "skip"
-        scores = regional_dice(view.candidates, evolved, view.region)
+        numbers = view.options
+        scores = regional_dice(view.candidates[numbers], evolved, view.region)
         best, gap = int(scores.argmax()), scores.max() - scores.min()
         if gap == 0 or gap < self.margin:
             return "skip"
         if self.second_opinion:
-            others = regional_dice(view.candidates, vote, view.region)
-            return best if others[best] == others.max() else "skip"
-        return best
+            others = regional_dice(view.candidates[numbers], vote, view.region)
+            return numbers[best] if others[best] == others.max() else "skip"
+        return numbers[best]
 
 
 def choose_annotator(

@@ -41,7 +41,7 @@ def judged_items(
 
     Returns:
         For each file of candidates ``image``, ``points``, ``point_labels``, ``candidates_file`` and ``judgements``, a
-        list of (region_split, region_index, chosen).
+        list of (region_split, region_index, chosen, options), see :attr:`Question.options`.
 
     Raises:
         DataError: there is such a judgement, and it is not to be left out.
@@ -83,7 +83,7 @@ def judged_items(
                 problems.append(error)
         if not questions:
             continue
-        judged = [(question.region_split, question.region_index, chosen[question.id]) for question in questions]
+        judged = [(one.region_split, one.region_index, chosen[one.id], one.options) for one in questions]
         item = {key: known[image][key] for key in (K.IMAGE, K.POINTS, K.POINT_LABELS)}
         found.append({**item, K.CANDIDATES_FILE: file, K.JUDGEMENTS: judged})
     if problems:

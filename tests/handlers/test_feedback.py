@@ -84,7 +84,7 @@ def judged(items: list[dict]) -> list[tuple[str, int, int]]:
     return sorted(
         ("/".join(Path(item[K.CANDIDATES_FILE]).parts[-2:]), index, choice)
         for item in items
-        for _, index, choice in item[K.JUDGEMENTS]
+        for _, index, choice, _ in item[K.JUDGEMENTS]
     )
 
 
@@ -152,6 +152,18 @@ def test_skipped_questions_cost_time_and_teach_nothing(build) -> None:
     assert 0 < len(chosen) < QUESTIONS
     assert len(judged(items)) == rounds.metrics["feedback/judged"] == len(chosen)
     assert rounds.metrics["feedback/seconds"] == QUESTIONS
+
+
+def test_few_candidates_are_shown_and_cost_less(build) -> None:
+    oracle = Counting(seconds=1.0, seconds_each=0.5)
+    rounds = build(oracle, shown_count=2)
+    (items,) = run(rounds)
+    shown = {question.id: question.shown for question in (record.question for record in records(rounds))}
+    assert {len(numbers) for numbers in shown.values()} == {2}
+    for record in records(rounds):
+        assert record.chosen in record.question.shown and record.seconds == 2.0
+    assert [len(view.shown) for view in oracle.views] == [2] * QUESTIONS
+    assert {options for item in items for *_, options in item[K.JUDGEMENTS]} <= set(shown.values())
 
 
 def test_people_are_read_and_not_asked(build) -> None:
