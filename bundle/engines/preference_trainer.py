@@ -31,7 +31,7 @@ class PreferenceTrainer(PartsTrainer[PreferenceBatch]):
     Args:
         reference: same architecture as ``network``, which is the policy; a handler copies it
             (:class:`bundle.handlers.ReferencePolicy`).
-        kwargs: of :class:`PartsTrainer`; ``loss_function`` is a :class:`bundle.losses.PreferenceLoss`.
+        kwargs: of :class:`PartsTrainer`; ``loss_function`` is a :class:`bundle.losses.PreferenceLoss`, or another form.
     """
 
     def __init__(self, *, reference: PromptableSegmenter, **kwargs: Any) -> None:
@@ -49,7 +49,7 @@ class PreferenceTrainer(PartsTrainer[PreferenceBatch]):
         rewards = loss.rewards(*judged)
         self.state.preference = preference_statistics(loss, rewards, *judged)
         return {
-            "preference": loss.loss_of(rewards),
+            "preference": loss(*judged),
             "none": none_of_these_loss(*judged, beta=loss.beta),
             **anchor_losses(policy, reference, *judged[2:]),
         }
