@@ -98,9 +98,11 @@ class ComponentLoss(PreferenceLoss):
     """Push each connected difference on until its mean margin is large enough (ours).
 
     The pixels D of r where w and l differ fall into 8-connected components C, such as a missed object and a shifted
-    border. With s_i = w_i - l_i and m_C = mean over i in C of s_i (z_i - z_ref_i),
+    border. An annotator who prefers w to l has judged what is large among them, and says little of the rest, so C
+    counts where it has at least the share ``min_share`` of D. With s_i = w_i - l_i and m_C = mean over i in C of
+    s_i (z_i - z_ref_i),
 
-        L = mean over l of sum over C of (size of C / size of D) max(0, gamma - beta m_C), averaged over the regions.
+        L = mean over l of the mean over C, by size, of max(0, gamma - beta m_C), averaged over the regions.
 
     A component that has its margin teaches no more, whatever the others of the region lack. Components are found on
     the CPU.
@@ -108,6 +110,7 @@ class ComponentLoss(PreferenceLoss):
     Args:
         beta: above 0.
         gamma: margin that is enough, above 0.
+        min_share: smallest share of D of a component that counts, in [0,1]; 0 for all.
         reference_free: leave z_ref out, so that a component is done when the policy is sure of the chosen candidate
             rather than surer than it was.
         hard_rejected: see :class:`bundle.losses.PreferenceLoss`.
@@ -117,12 +120,20 @@ class ComponentLoss(PreferenceLoss):
     """
 
     def __init__(
-        self, beta: float = 1.0, gamma: float = 2.0, reference_free: bool = True, hard_rejected: int | None = None
+        self,
+        beta: float = 1.0,
+        gamma: float = 2.0,
+        min_share: float = 0.3,
+        reference_free: bool = True,
+        hard_rejected: int | None = None,
     ) -> None:
         super().__init__(beta, "disagreement", hard_rejected=hard_rejected)
         if not gamma > 0:
             raise SettingError(f"gamma must be above 0, got {gamma}")
+        if not 0 <= min_share <= 1:
+            raise SettingError(f"min_share is {min_share}, expected a share in [0, 1]")
         self.gamma = gamma
+        self.min_share = min_share
         self.reference_free = reference_free
 
     def forward(
@@ -145,9 +156,12 @@ class ComponentLoss(PreferenceLoss):
         margin = flat.new_zeros(count).index_add(0, where, flat) / size.clamp(min=1.0)
         short = F.relu(self.gamma - self.beta * margin)
         # each pixel takes the loss of its component, so a component counts by its size
-        spread = torch.zeros_like(sign).masked_scatter(differ, short[where])
-        total = sum_by_region(spread, regions, chosen.shape[1])
-        pixels = sum_by_region(sign.abs(), regions, chosen.shape[1])
+        own = torch.zeros_like(sign).masked_scatter(differ, size[where])
+        whole = sum_by_region(sign.abs(), regions, chosen.shape[1])
+        inside = regions.flatten(1).clamp(min=0).unsqueeze(1).expand_as(sign)
+        counts = differ & (own >= self.min_share * whole.transpose(1, 2).gather(2, inside))
+        spread = counts * torch.zeros_like(sign).masked_scatter(differ, short[where])
+        total, pixels = (sum_by_region(values, regions, chosen.shape[1]) for values in (spread, counts.float()))
         return mean_of_regions(total / pixels.clamp(min=1.0), rewards)
 
 

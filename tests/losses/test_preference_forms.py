@@ -21,7 +21,7 @@ FORMS = [
     PixelLoss(),
     PixelLoss(reference_free=True),
     ComponentLoss(),
-    ComponentLoss(0.5, 1.0, False),
+    ComponentLoss(min_share=0.0, reference_free=False),
 ]
 
 
@@ -60,11 +60,12 @@ def test_pixel_written_out():
     torch.testing.assert_close(PixelLoss(beta=0.7)(*unjudged_case()), expected)
 
 
+@pytest.mark.parametrize("min_share", [0.0, 0.3, 0.6])
 @pytest.mark.parametrize("reference_free", [False, True])
-def test_component_written_out(reference_free):
+def test_component_written_out(reference_free, min_share):
     def of_pair(s, z, ref, differ):
         margins = s * (z if reference_free else z - ref)
-        total, left = 0.0, differ.clone()
+        total, count, left = 0.0, 0, differ.clone()
         while left.any():
             part = torch.zeros_like(left)
             part[tuple(left.nonzero()[0])] = True
@@ -73,11 +74,13 @@ def test_component_written_out(reference_free):
                 if torch.equal(grown, part):
                     break
                 part = grown
-            total = total + part.sum() * F.relu(1.5 - 0.8 * margins[part].mean())
+            if part.sum() >= min_share * differ.sum():
+                total = total + part.sum() * F.relu(1.5 - 0.8 * margins[part].mean())
+                count += int(part.sum())
             left &= ~part
-        return total / differ.sum()
+        return torch.as_tensor(total / max(count, 1))
 
-    loss = ComponentLoss(beta=0.8, gamma=1.5, reference_free=reference_free)
+    loss = ComponentLoss(beta=0.8, gamma=1.5, min_share=min_share, reference_free=reference_free)
     torch.testing.assert_close(loss(*unjudged_case()), written_out(of_pair))
 
 
@@ -183,6 +186,8 @@ def test_a_form_is_chosen_by_its_name():
 def test_a_margin_that_cannot_be_is_refused():
     with pytest.raises(ValueError, match="gamma must be above 0, got 0"):
         ComponentLoss(gamma=0)
+    with pytest.raises(ValueError, match="min_share is 2, expected a share"):
+        ComponentLoss(min_share=2)
     with pytest.raises(ValueError, match="beta must be above 0"):
         PixelLoss(beta=0)
 
