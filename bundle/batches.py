@@ -56,7 +56,7 @@ class PreferenceBatch(TypedDict):
         image: (B,3,H,W) float32 with the given clicks.
         candidates: (B,K,H,W) of 0 and 1.
         regions: (B,H,W) long, the region of a pixel in [0,R), or -1.
-        chosen: (B,R) long, the chosen candidate of a region in [0,K), or -1.
+        chosen: (B,R) long, the chosen candidate of a region in [0,K), -1 for no judgement, ``NONE`` for none of these.
     """
 
     image: torch.Tensor

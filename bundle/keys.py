@@ -61,14 +61,17 @@ REGIONS: Final = "regions"
 """(B,H,W) long: which judged region a pixel belongs to, in [0,R), or -1."""
 
 CHOSEN: Final = "chosen"
-"""(B,R) long: number of the chosen candidate of each region, or -1 where none was chosen."""
+"""(B,R) long: number of the chosen candidate of each region, -1 where it is not judged, ``NONE`` where none will do."""
+
+NONE: Final = -2
+"""In ``CHOSEN``: the judgement *none of these*."""
 
 JUDGED: Final = "judged"
 """(B,1,H,W): 1 at pixels of judged regions where the candidates disagree."""
 
 JUDGEMENTS: Final = "judgements"
-"""Of a dataset item: (region_split, region_index, chosen) of each judged region, see
-:mod:`bundle.preferences.questions.regions`."""
+"""Of a dataset item: (region_split, region_index, chosen, options) of each judged region, see
+:mod:`bundle.preferences.questions.regions`; of the candidates in ``options`` one could be chosen."""
 
 CANDIDATES_FILE: Final = "candidates_file"
 """Of a dataset item: path of its candidate masks."""

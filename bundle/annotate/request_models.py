@@ -58,5 +58,5 @@ class Vote(BaseModel):
     uid: Uid
     annotator: Name
     question: Identity
-    chosen: Annotated[int, Field(ge=0, lt=64, strict=True)] | Literal["tie", "skip", "undo"]
+    chosen: Annotated[int, Field(ge=0, lt=64, strict=True)] | Literal["none", "tie", "skip", "undo"]
     seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]

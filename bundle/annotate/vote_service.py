@@ -100,7 +100,7 @@ class VoteService:
         Args:
             annotator: a person's name.
             question: its id.
-            chosen: number of the chosen candidate, ``tie``, ``skip``, or ``undo``.
+            chosen: number of the chosen candidate, ``none``, ``tie``, ``skip``, or ``undo``.
             seconds: time that it took.
             uid: unique name of this judgement; one that is sent twice is stored once.
 
@@ -151,7 +151,9 @@ class VoteService:
         """
         made = self._candidates(question.candidates_file)
         region = split_regions(question.region_split, made.masks) == question.region_index
-        return [Outline(number, outline(made.masks[number], question.box)) for number in distinct(made.masks, region)]
+        shown = np.array(question.options)
+        numbers = shown[distinct(made.masks[shown], region)].tolist()
+        return [Outline(number, outline(made.masks[number], question.box)) for number in numbers]
 
     def problems(self, questions: Iterable[Question]) -> dict[str, str | None]:
         """Say which questions cannot be asked any more.

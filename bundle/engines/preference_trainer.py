@@ -12,6 +12,7 @@ from bundle.channels import clicks_of, em_of, logits_of
 from bundle.engines.click_dropout import drop_clicks
 from bundle.engines.parts_trainer import PartsTrainer
 from bundle.losses.anchor import anchor_losses
+from bundle.losses.none_of_these import none_of_these_loss
 from bundle.losses.preference import PreferenceLoss
 from bundle.losses.preference_statistics import preference_statistics
 from bundle.networks.prompt_encoder import clicks_to_points, without_padding
@@ -24,13 +25,14 @@ class PreferenceTrainer(PartsTrainer[PreferenceBatch]):
     ``train_data_loader`` yields a :class:`bundle.batches.PreferenceBatch`. Policy and reference are prompted with the
     same random subset of the clicks.
 
-    Parts of the loss: ``preference``, and ``nll``, ``anchor`` and ``det`` of :func:`bundle.losses.anchor_losses`.
+    Parts of the loss: ``preference``, ``none`` of :func:`bundle.losses.none_of_these_loss`, and ``nll``, ``anchor`` and
+    ``det`` of :func:`bundle.losses.anchor_losses`.
     After an iteration ``state.preference`` is the result of :func:`bundle.losses.preference_statistics`.
 
     Args:
         reference: same architecture as ``network``, which is the policy; a handler copies it
             (:class:`bundle.handlers.ReferencePolicy`).
-        kwargs: of :class:`PartsTrainer`; ``loss_function`` is a :class:`bundle.losses.PreferenceLoss`.
+        kwargs: of :class:`PartsTrainer`; ``loss_function`` is a :class:`bundle.losses.PreferenceLoss`, or another form.
     """
 
     def __init__(self, *, reference: PromptableSegmenter, **kwargs: Any) -> None:
@@ -48,4 +50,8 @@ class PreferenceTrainer(PartsTrainer[PreferenceBatch]):
         judged = (logits_of(policy), logits_of(reference), batch[K.CANDIDATES], batch[K.CHOSEN], batch[K.REGIONS])
         rewards = loss.rewards(*judged)
         self.state.preference = preference_statistics(loss, rewards, *judged)
-        return {"preference": loss.loss_of(rewards), **anchor_losses(policy, reference, *judged[2:])}
+        return {
+            "preference": loss(*judged),
+            "none": none_of_these_loss(*judged, beta=loss.beta),
+            **anchor_losses(policy, reference, *judged[2:]),
+        }

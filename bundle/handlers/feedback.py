@@ -18,7 +18,7 @@ from bundle.errors import DataError, SettingError
 from bundle.networks.promptable_segmenter import PromptableSegmenter
 from bundle.preferences.annotators import Annotator, RegionView, SimulatedAnnotator
 from bundle.preferences.candidates.files import read_candidates
-from bundle.preferences.judged_items import judged_items
+from bundle.preferences.judged_items import check_none_teaches, judged_items
 from bundle.preferences.questions.questionnaire import Questionnaire
 from bundle.preferences.questions.regions import split_regions
 from bundle.preferences.store.judgement_store import Judgement, JudgementStore, Question
@@ -30,8 +30,8 @@ class Feedback:
     A round makes candidates, opens questions and has the annotator judge those it has not judged yet; all of it
     goes through the store, and training reads only the store. People are not asked: they have judged before.
 
-    Adds to ``engine.state.metrics``: ``feedback/questions``, ``feedback/judged`` (of a candidate),
-    ``feedback/seconds`` of the annotator's time.
+    Adds to ``engine.state.metrics``: ``feedback/questions``, ``feedback/judged`` (with a chosen candidate),
+    ``feedback/none`` (judgements *none of these*), ``feedback/seconds`` of the annotator's time.
 
     Args:
         dataset: to be filled, see :class:`bundle.transforms.LoadJudgementsd`.
@@ -41,11 +41,11 @@ class Feedback:
         policy: makes the candidates, see :class:`bundle.preferences.candidates.CandidateMaker`.
         others: networks that give a candidate each, by name.
         every: epochs between rounds with candidates of the policy as it then is; 0 for one round, at the start.
-        stale: see :func:`bundle.preferences.judged_items.judged_items`.
+        stale, none_teaches: see :func:`bundle.preferences.judged_items.judged_items`.
 
     Raises:
         SettingError: when ``every`` is negative, or is set for people, who cannot be asked; when there are several
-            processes.
+            processes; ``none_teaches`` is unknown.
         DataError: the annotator needs labels, and an image has none; on STARTED: no judgement chose a candidate,
             or one refers to what has changed.
     """
@@ -60,7 +60,9 @@ class Feedback:
         others: Mapping[str, PromptableSegmenter],
         every: int = 0,
         stale: str = "refuse",
+        none_teaches: str = "nothing",
     ) -> None:
+        check_none_teaches(none_teaches)
         if every < 0 or (every and not isinstance(annotator, SimulatedAnnotator)):
             raise SettingError(
                 f"feedback_every is {every}: 0, or a number of epochs and an annotator that can be asked"
@@ -81,6 +83,7 @@ class Feedback:
         self.others = others
         self.every = every
         self.stale = stale
+        self.none_teaches = none_teaches
         self.asked: list[Question] = []
         self.logger = logging.getLogger(__name__)
 
@@ -135,8 +138,10 @@ class Feedback:
             masks = read_candidates(file).masks
             region_map = split_regions(self.questionnaire.region_split, masks)
             for question in own:
-                view = RegionView(em, masks, region_map == question.region_index, truth, question.seen)
-                judgements.append(Judgement(question, annotator.judge(view), annotator.name, annotator.seconds))
+                region = region_map == question.region_index
+                view = RegionView(em, masks, region, truth, question.seen, question.shown)
+                chosen, seconds = annotator.judge(view), annotator.seconds_for(view)
+                judgements.append(Judgement(question, chosen, annotator.name, seconds))
         return judgements
 
     def fill(self, engine: Engine) -> None:
@@ -145,8 +150,8 @@ class Feedback:
             raise DataError(f"{self.store}: no such store of judgements; open questions with configs/candidates.json")
         with JudgementStore(self.store) as store:
             judgements = self.annotator.judgements(store, self.asked)
-        items = judged_items(judgements, self.questionnaire.dataset.data, self.stale)
-        judged = sum(len(item[K.JUDGEMENTS]) for item in items)
+        items = judged_items(judgements, self.questionnaire.dataset.data, self.stale, self.none_teaches)
+        judged = sum(chosen != K.NONE for item in items for *_, chosen, _ in item[K.JUDGEMENTS])
         if judged == 0:
             count = len(judgements)
             raise DataError(f"{self.store}: no chosen candidate in {count} judgements, nothing to learn")
@@ -154,13 +159,16 @@ class Feedback:
         metrics = {
             "feedback/questions": len({judgement.question.id for judgement in judgements}),
             "feedback/judged": judged,
+            "feedback/none": sum(judgement.chosen == "none" for judgement in judgements),
             "feedback/seconds": sum(judgement.seconds for judgement in judgements),
         }
         engine.state.metrics.update(metrics)
         self.logger.info(
-            "%d questions judged, %d with a chosen candidate, on %d images; %.0f s of the annotator's time",
+            "%d questions judged, %d with a chosen candidate, %d with none of these, on %d images; %.0f s of the "
+            "annotator's time",
             metrics["feedback/questions"],
             judged,
+            metrics["feedback/none"],
             len(items),
             metrics["feedback/seconds"],
         )

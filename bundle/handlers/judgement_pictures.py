@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from bundle.handlers.evaluation_pictures import AGREED, FOREGROUND_CLICK, INVENT
 from bundle.inferers.prompted_sliding_window import PromptedSlidingWindowInferer
 from bundle.preferences.candidates.files import CandidateSet, read_candidates
 from bundle.preferences.questions.regions import region_box
-from bundle.transforms.judgements import chosen_together, judgement_maps
+from bundle.transforms.judgements import JudgedRegion, chosen_together, judgement_maps
 
 PICTURE = "judgements.png"
 WIDTH = 1600
@@ -104,7 +105,7 @@ class JudgementPictures:
 def judgement_figure(
     image: np.ndarray,
     made: CandidateSet,
-    judgements: list[tuple[str, int, int]],
+    judgements: Sequence[JudgedRegion],
     after: np.ndarray,
     truth: np.ndarray | None,
 ) -> Figure:
@@ -113,7 +114,7 @@ def judgement_figure(
     Args:
         image: (X,Y).
         made: the candidates.
-        judgements: (region_split, region_index, chosen) of each judged region.
+        judgements: (region_split, region_index, chosen, options) of each judged region.
         after: (X,Y) bool, the mask after training.
         truth: (X,Y) bool, or None.
 

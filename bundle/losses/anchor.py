@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from bundle.channels import density_of, logits_of
+from bundle.keys import NONE
 from bundle.losses.preference import chosen_mask, chosen_of_pixels
 
 
@@ -22,13 +23,14 @@ def anchor_losses(
     mean negative log-likelihood of the chosen candidates (as in iterative RPO, arXiv 2404.19733): without it the
     policy can lower the preference loss by making the rejected candidates unlikely alone. Over all other pixels,
     where the preference loss has no gradient but shared weights drift, ``anchor`` is the mean of
-    KL(reference || policy). ``det`` is the mean squared difference of both density maps.
+    KL(reference || policy); regions of which an annotator said *none of these* are not held, for there the reference is
+    wrong. ``det`` is the mean squared difference of both density maps.
 
     Args:
         policy: (B,2,H,W) foreground logits and density.
         reference: (B,2,H,W), the same without gradient.
         candidates: (B,K,H,W) of 0 and 1.
-        chosen: (B,R) as :class:`bundle.losses.PreferenceLoss` takes them.
+        chosen: (B,R) as :class:`bundle.losses.PreferenceLoss` takes them, ``NONE`` for *none of these*.
         regions: (B,H,W), likewise.
 
     Returns:
@@ -42,7 +44,7 @@ def anchor_losses(
     divergence = bernoulli_kl(logits_of(reference), logits_of(policy))
     return {
         "nll": _mean_where(judged, nll),
-        "anchor": _mean_where(1 - judged, divergence),
+        "anchor": _mean_where((1 - judged) * (choice != NONE).unsqueeze(1), divergence),
         "det": (density_of(policy) - density_of(reference)).square().mean(),
     }
 

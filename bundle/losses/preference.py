@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -56,6 +56,8 @@ class PreferenceLoss(nn.Module):
         loss_type: ``dpo``, or ``simpo`` (arXiv 2405.14734): no reference, so d = s, and s(w; r) must be
             ahead by ``simpo_gamma / beta``.
         simpo_gamma: of ``simpo`` (public code: 5 at beta 10).
+        hard_rejected: compare with no more rejected candidates than these, the ones that differ from the chosen
+            candidate at fewest pixels of the region (ours); None for all.
 
     Raises:
         SettingError: when a setting is out of range.
@@ -68,6 +70,7 @@ class PreferenceLoss(nn.Module):
         label_smoothing: float = 0.0,
         loss_type: str = "dpo",
         simpo_gamma: float = 0.0,
+        hard_rejected: int | None = None,
     ) -> None:
         super().__init__()
         if not beta > 0:
@@ -80,11 +83,14 @@ class PreferenceLoss(nn.Module):
             raise SettingError(f"loss_type is {loss_type!r}, expected one of {', '.join(LOSS_TYPES)}")
         if loss_type != "simpo" and simpo_gamma != 0:
             raise SettingError(f"simpo_gamma is {simpo_gamma}, but loss_type is {loss_type!r}; only simpo has a gamma")
+        if hard_rejected is not None and hard_rejected < 1:
+            raise SettingError(f"hard_rejected is {hard_rejected}, expected a number of candidates from 1, or null")
         self.beta = beta
         self.normalize = normalize
         self.label_smoothing = label_smoothing
         self.loss_type = loss_type
         self.simpo_gamma = simpo_gamma
+        self.hard_rejected = hard_rejected
 
     def forward(
         self,
@@ -100,7 +106,7 @@ class PreferenceLoss(nn.Module):
             policy_logits: (B,1,H,W) foreground logits z.
             reference_logits: (B,1,H,W) z_ref; no gradient goes there. Not read by ``simpo``.
             candidates: (B,K,H,W) of 0 and 1.
-            chosen: (B,R) long, number of the chosen candidate in [0,K), or -1 where a region is not judged.
+            chosen: (B,R) long, number of the chosen candidate in [0,K), negative where none was chosen.
             regions: (B,H,W) long, the region of a pixel in [0,R), or -1 where it is in none.
 
         Returns:
@@ -134,7 +140,9 @@ class PreferenceLoss(nn.Module):
             size = differing
         else:
             size = sum_by_region(torch.ones_like(masks[:, :1]), regions, chosen.shape[1])
-        return PreferenceRewards(torch.where(rejected, total / size.clamp(min=1.0), torch.zeros_like(total)), rejected)
+        margins = torch.where(rejected, total / size.clamp(min=1.0), torch.zeros_like(total))
+        rewards = PreferenceRewards(margins, rejected)
+        return rewards if self.hard_rejected is None else hardest(rewards, differing, self.hard_rejected)
 
     def loss_of(self, rewards: PreferenceRewards) -> torch.Tensor:
         """The loss, a scalar, of margins that :meth:`rewards` gave."""
@@ -151,6 +159,25 @@ class PreferenceLoss(nn.Module):
         return (judged * loss).sum() / judged.sum().clamp(min=1.0)
 
 
+def hardest(rewards: PreferenceRewards, differing: torch.Tensor, count: int) -> PreferenceRewards:
+    """Keep the rejected candidates that differ least from the chosen one.
+
+    Args:
+        rewards: of all rejected candidates.
+        differing: (B,R,K), at how many pixels each differs.
+        count: how many to keep in each region; those that differ equally much are kept together.
+
+    Returns:
+        Rewards with fewer rejected candidates.
+    """
+    distance = torch.where(rewards.rejected, differing, torch.full_like(differing, torch.inf))
+    limit = distance.sort(dim=2).values[..., min(count, distance.shape[2]) - 1 :][..., :1]
+    rejected = rewards.rejected & (distance <= limit)
+    return replace(
+        rewards, rejected=rejected, margins=torch.where(rejected, rewards.margins, torch.zeros_like(differing))
+    )
+
+
 def chosen_of_pixels(chosen: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
     """Number of the chosen candidate of each pixel's region.
 
@@ -159,7 +186,7 @@ def chosen_of_pixels(chosen: torch.Tensor, regions: torch.Tensor) -> torch.Tenso
         regions: (B,H,W), likewise.
 
     Returns:
-        (B,H,W) long, -1 where there is none.
+        (B,H,W) long, what ``chosen`` says of the pixel's region, -1 where there is none.
     """
     choice = chosen.gather(1, regions.flatten(1).clamp(min=0)).view_as(regions)
     return torch.where(regions >= 0, choice, torch.full_like(choice, -1))

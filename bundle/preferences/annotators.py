@@ -24,8 +24,9 @@ ANNOTATORS = ("auto", "people", "oracle", "evolution")
 
 logger = logging.getLogger(__name__)
 
-Choice = int | Literal["tie", "skip"]
-"""Number of the chosen candidate, ``tie`` where two are equally good, ``skip`` for no judgement."""
+Choice = int | Literal["none", "tie", "skip"]
+"""Number of the chosen candidate, ``none`` where none of them will do, ``tie`` where two are equally good,
+``skip`` for no judgement."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class RegionView:
         region: (X,Y) bool, where to judge them.
         truth: (X,Y) bool, None where it is not known.
         key: names the question.
+        shown: numbers of the candidates of which one may be chosen, empty for all.
     """
 
     image: np.ndarray
@@ -45,6 +47,13 @@ class RegionView:
     region: np.ndarray
     truth: np.ndarray | None
     key: str
+    shown: tuple[int, ...] = ()
+
+    @property
+    def options(self) -> list[int]:
+        """Numbers of the candidates that may be chosen, without copies in the region."""
+        numbers = list(self.shown) or list(range(len(self.candidates)))
+        return [numbers[i] for i in distinct(self.candidates[numbers], self.region)]
 
 
 class Annotator(ABC):
@@ -89,9 +98,15 @@ class SimulatedAnnotator(Annotator):
 
     Attributes:
         seconds: time that a judgement would cost a person.
+        seconds_each: and for each candidate that differs in the region from those before it.
     """
 
     seconds: float
+    seconds_each = 0.0
+
+    def seconds_for(self, view: RegionView) -> float:
+        """Time that a judgement of this question would cost a person."""
+        return self.seconds + self.seconds_each * len(view.options)
 
     @abstractmethod
     def judge(self, view: RegionView) -> Choice:
@@ -111,9 +126,10 @@ class OracleAnnotator(SimulatedAnnotator):
 
     Args:
         noise: probability of choosing one of the other candidates instead, in [0,1].
+        none_below: ``none`` where the regional Dice of the best is below this, in [0,1]; 0 for never.
         tie_margin: ``tie`` where the best is ahead of the second best by less; at 0 the lower number is chosen.
         abstain: probability of ``skip``, in [0,1].
-        seconds: time that a judgement is said to take.
+        seconds, seconds_each: time that a judgement is said to take, and more for each candidate to compare.
         seed: of the random numbers, from 0.
 
     Raises:
@@ -123,24 +139,36 @@ class OracleAnnotator(SimulatedAnnotator):
     reads_labels = True
 
     def __init__(
-        self, noise: float = 0.0, tie_margin: float = 0.0, abstain: float = 0.0, seconds: float = 3.0, seed: int = 0
+        self,
+        noise: float = 0.0,
+        none_below: float = 0.0,
+        tie_margin: float = 0.0,
+        abstain: float = 0.0,
+        seconds: float = 3.0,
+        seconds_each: float = 0.0,
+        seed: int = 0,
     ) -> None:
         for setting, value in (("noise", noise), ("abstain", abstain)):
             if not 0 <= value <= 1:
                 raise SettingError(f"{setting} of the oracle is {value}: expected a probability in [0, 1]")
-        for setting, value in (("tie_margin", tie_margin), ("seconds", seconds), ("seed", seed)):
+        if not 0 <= none_below <= 1:
+            raise SettingError(f"none_below of the oracle is {none_below}: expected a Dice in [0, 1]")
+        numbers = {"tie_margin": tie_margin, "seconds": seconds, "seconds_each": seconds_each, "seed": seed}
+        for setting, value in numbers.items():
             if not value >= 0:
                 raise SettingError(f"{setting} of the oracle is {value}: expected a number from 0")
         self.noise = noise
+        self.none_below = none_below
         self.tie_margin = tie_margin
         self.abstain = abstain
         self.seconds = seconds
+        self.seconds_each = seconds_each
         self.seed = seed
 
     @property
     def name(self) -> str:
         """``oracle:noise=0.2``, followed by the other settings that change judgements and are not 0."""
-        others = {"tie_margin": self.tie_margin, "abstain": self.abstain}
+        others = {"none_below": self.none_below, "tie_margin": self.tie_margin, "abstain": self.abstain}
         if self.noise or self.abstain:
             others["seed"] = self.seed
         return ",".join([f"oracle:noise={self.noise:g}"] + [f"{k}={v:g}" for k, v in others.items() if v])
@@ -152,7 +180,7 @@ class OracleAnnotator(SimulatedAnnotator):
             view: with truth.
 
         Returns:
-            The choice; ``tie`` if all candidates are the same in the region.
+            The choice; ``tie`` if all candidates are the same in the region. An error is always a candidate.
 
         Raises:
             DataError: the truth is not known.
@@ -163,9 +191,11 @@ class OracleAnnotator(SimulatedAnnotator):
         abstains, errs = random.random(2) < (self.abstain, self.noise)
         if abstains:
             return "skip"
-        numbers = distinct(view.candidates, view.region)
+        numbers = view.options
         scores = regional_dice(view.candidates[numbers], view.truth, view.region)
         ranked: list[int] = [numbers[i] for i in np.argsort(-scores, kind="stable")]
+        if scores.max() < self.none_below:
+            return ranked[random.integers(0, len(ranked))] if errs else "none"
         if len(ranked) == 1 or -np.diff(-np.sort(-scores))[0] < self.tie_margin:
             return "tie"
         return ranked[random.integers(1, len(ranked))] if errs else ranked[0]
@@ -239,14 +269,15 @@ class ContourAnnotator(SimulatedAnnotator):
         evolved, near, vote = self.opinions(view.image, view.candidates)
         if not near[view.region].any():
             return "skip"
-        scores = regional_dice(view.candidates, evolved, view.region)
+        numbers = view.options
+        scores = regional_dice(view.candidates[numbers], evolved, view.region)
         best, gap = int(scores.argmax()), scores.max() - scores.min()
         if gap == 0 or gap < self.margin:
             return "skip"
         if self.second_opinion:
-            others = regional_dice(view.candidates, vote, view.region)
-            return best if others[best] == others.max() else "skip"
-        return best
+            others = regional_dice(view.candidates[numbers], vote, view.region)
+            return numbers[best] if others[best] == others.max() else "skip"
+        return numbers[best]
 
 
 def choose_annotator(

@@ -14,12 +14,16 @@ from bundle.preferences.candidates.files import file_sha256, read_candidates
 from bundle.preferences.store.judgement_store import Judgement, Question, check_fresh
 
 STALE = ("refuse", "leave_out")
+NONE_TEACHES = ("nothing", "no_anchor", "less_likely")
 
 logger = logging.getLogger(__name__)
 
 
 def judged_items(
-    judgements: Iterable[Judgement], items: Iterable[Mapping[str, Any]], stale: str = "refuse"
+    judgements: Iterable[Judgement],
+    items: Iterable[Mapping[str, Any]],
+    stale: str = "refuse",
+    none_teaches: str = "nothing",
 ) -> list[dict[str, Any]]:
     """Group judgements by image, after checking that images and candidates are those that were judged.
 
@@ -31,15 +35,19 @@ def judged_items(
         items: images of the training set, each with ``image`` (its path), ``points`` and ``point_labels``.
         stale: how to treat a judgement whose image is not in the training set, or whose image or candidates
             changed since: ``refuse``, or ``leave_out`` with a warning.
+        none_teaches: what *none of these* teaches: ``nothing``, it is left out as a tie is; ``no_anchor`` or
+            ``less_likely``, it is an item's judgement whose chosen is ``NONE``, see :mod:`bundle.losses.anchor` and
+            :func:`bundle.losses.none_of_these_loss`.
 
     Returns:
         For each file of candidates ``image``, ``points``, ``point_labels``, ``candidates_file`` and ``judgements``, a
-        list of (region_split, region_index, chosen).
+        list of (region_split, region_index, chosen, options), see :attr:`Question.options`.
 
     Raises:
         DataError: there is such a judgement, and it is not to be left out.
-        SettingError: ``stale`` is something else.
+        SettingError: ``stale`` or ``none_teaches`` is something else.
     """
+    check_none_teaches(none_teaches)
     if stale not in STALE:
         raise SettingError(f"stale_judgements is {stale!r}, expected one of {', '.join(STALE)}")
     known = {str(item[K.IMAGE]): item for item in items}
@@ -50,6 +58,8 @@ def judged_items(
     chosen: dict[str, int] = {}
     for identity, given in by_question.items():
         choice = most_frequent([judgement.chosen for judgement in given if judgement.chosen != "skip"])
+        if choice == "none" and none_teaches != "nothing":
+            choice = K.NONE
         if isinstance(choice, int):
             chosen[identity] = choice
             by_file.setdefault(given[0].question.candidates_file, []).append(given[0].question)
@@ -73,12 +83,22 @@ def judged_items(
                 problems.append(error)
         if not questions:
             continue
-        judged = [(question.region_split, question.region_index, chosen[question.id]) for question in questions]
+        judged = [(one.region_split, one.region_index, chosen[one.id], one.options) for one in questions]
         item = {key: known[image][key] for key in (K.IMAGE, K.POINTS, K.POINT_LABELS)}
         found.append({**item, K.CANDIDATES_FILE: file, K.JUDGEMENTS: judged})
     if problems:
         logger.warning("%d judged questions are left out, the first because %s", len(problems), problems[0])
     return found
+
+
+def check_none_teaches(none_teaches: str) -> None:
+    """Refuse a setting that is not one of ``NONE_TEACHES``.
+
+    Raises:
+        SettingError: it is something else.
+    """
+    if none_teaches not in NONE_TEACHES:
+        raise SettingError(f"none_teaches is {none_teaches!r}, expected one of {', '.join(NONE_TEACHES)}")
 
 
 def most_frequent(choices: list[Any]) -> Any:

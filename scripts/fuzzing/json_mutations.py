@@ -27,6 +27,7 @@ TEXTS = (
         "true",
         "null",
         "nan",
+        "none",
         "tie",
         "undo",
         "\x00",

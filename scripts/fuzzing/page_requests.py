@@ -51,6 +51,7 @@ WORDS = (
     "start",
     "trained",
     "ada",
+    "none",
     "tie",
     "skip",
     "undo",

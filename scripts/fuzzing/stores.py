@@ -19,9 +19,10 @@ from scripts.fuzzing.tiny_page import IMAGES, make_questions, write_domain
 
 EXPORT, STORE = "export.jsonl", "preferences.sqlite"
 TIME = "2024-02-29T23:59:59.125000+00:00"
-CHOSEN: tuple[int | str, ...] = (1, 0, "tie", "skip", "undo", 2)
+CHOSEN: tuple[int | str, ...] = (1, 0, "none", "tie", "skip", "undo", 2)
 WORDS = (
-    *("tie", "skip", "undo", "person:ada", "person:bob", "oracle:noise=0", "evolution:x", TIME, "grid:16", "image"),
+    *("none", "tie", "skip", "undo", "person:ada", "person:bob", "oracle:noise=0", "evolution:x", TIME),
+    *("grid:16", "image"),
     *(
         "grid:1",
         "components:0",

@@ -1,10 +1,17 @@
 import io
 import uuid
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from monai.data import Dataset
 from PIL import Image
 
+from bundle import keys as K
+from bundle.preferences.candidates.files import read_candidates
+from bundle.preferences.questions.questionnaire import Questionnaire
+from bundle.preferences.questions.regions import region_box, split_regions
 from bundle.preferences.store.judgement_store import JudgementStore
 from tests.conftest import HEIGHT, WIDTH
 
@@ -52,6 +59,9 @@ def test_votes_reach_the_store(client, vote_service, tmp_path):
     assert (progress["answered"], progress["seconds"], progress["per_minute"]) == (2, 6.0, 20.0)
     assert progress["left"] == len(vote_service.store.questions()) - 2 and progress["last"] == second["id"]
     assert client.post("/api/judgements", json=a_vote(second["id"], chosen="undo")).json() == {"new": True}
+    assert client.post("/api/judgements", json=a_vote(third["id"], chosen="none")).json() == {"new": True}
+    assert vote_service.store.judgements(annotator="person:ada")[-1].chosen == "none"
+    assert client.post("/api/judgements", json=a_vote(third["id"], chosen="undo")).json() == {"new": True}
     assert client.get("/api/questions/ada").json()[0] == second
     with JudgementStore(tmp_path / "preferences.sqlite") as store:
         (kept,) = store.judgements()
@@ -105,3 +115,25 @@ def test_questions_that_cannot_be_asked_any_more_are_passed_over(client, vote_se
     assert refused.status_code == 422 and "cannot be asked any more" in refused.json()["detail"]
     image.write_bytes(original)  # and asked again when the old file is back
     assert client.get("/api/questions/ada").json()[0]["image"] == 0
+
+
+def test_whole_objects_are_asked_about_with_few_candidates(client, vote_service):
+    files = sorted({question.candidates_file for question in vote_service.store.questions()})
+    images = Dataset([{K.IMAGE: read_candidates(file).image} for file in files])
+    asks = Questionnaire(images, None, vote_service.candidates_dir, "objects:2", shown_count=2)
+    urgent = [
+        replace(question, priority=1e6 + question.priority) for question in asks.questions(list(map(Path, files)))
+    ]
+    vote_service.store.open_questions(urgent)
+    for question, shown in zip(urgent, client.get("/api/questions/ada").json(), strict=False):
+        assert (shown["id"], shown["box"]) == (question.id, list(question.box))
+        masks = read_candidates(question.candidates_file).masks
+        region = split_regions("objects:2", masks) == question.region_index
+        assert region_box(region) == question.box
+        assert tuple(outline["candidate"] for outline in shown["outlines"]) == question.shown
+        hidden = ({0, 1, 2} - set(question.shown)).pop()
+        refused = client.post("/api/judgements", json=a_vote(shown["id"], chosen=hidden))
+        assert refused.status_code == 422 and "chosen is" in refused.text
+        assert client.post("/api/judgements", json=a_vote(shown["id"], chosen=question.shown[1])).json() == {
+            "new": True
+        }

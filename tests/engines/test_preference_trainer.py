@@ -15,7 +15,7 @@ from bundle.networks import PromptableSegmenter
 from tests.engines.steps import BATCH, HEIGHT, WIDTH, losses, prompted, trainable, unchanged, weights
 from tests.networks.tiny import tiny_segmenter
 
-LOSS_WEIGHTS = {"preference": 1.0, "nll": 0.3, "anchor": 0.5, "det": 10.0}
+LOSS_WEIGHTS = {"preference": 1.0, "none": 0.0, "nll": 0.3, "anchor": 0.5, "det": 10.0}
 REGIONS = 4  # as many as rows by 4
 
 
@@ -74,7 +74,8 @@ def test_loss_is_the_weighted_sum_of_the_parts() -> None:
     engine.run()
     named = losses(engine)
     assert set(named) == {"loss", *(f"loss_{part}" for part in LOSS_WEIGHTS)}
-    assert min(named.values()) > 0
+    assert named.pop("loss_none") == 0 and min(named.values()) > 0
+    named["loss_none"] = 0.0
     assert named["loss"] == pytest.approx(sum(w * named[f"loss_{part}"] for part, w in LOSS_WEIGHTS.items()), rel=1e-5)
 
 
@@ -140,6 +141,25 @@ def test_what_nobody_judged_changes_nothing_through_what_judgements_say() -> Non
     engine.run()
     assert losses(engine)["loss_preference"] == losses(engine)["loss_nll"] == 0
     assert unchanged(before, policy) == set(before)
+
+
+def test_none_of_these_makes_all_candidates_less_likely() -> None:
+    policy = tiny_segmenter(0)
+    batch = judged_batch()
+    batch[K.CHOSEN][:] = K.NONE
+    engine = trainer(
+        policy,
+        train_data_loader=[batch],
+        epoch_length=10,
+        loss_weights={"none": 1.0},
+        optimizer=torch.optim.Adam(policy.parameters(), lr=1e-3),
+    )
+    found = []
+    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda: found.append(losses(engine)["loss_none"]))
+    engine.run()
+    assert found[0] == pytest.approx(math.log(2), abs=1e-6)
+    assert found[-1] < found[0]
+    assert engine.state.preference["regions/judged"][0] == 0
 
 
 def test_anchor_is_the_divergence_where_no_judgement_speaks() -> None:

@@ -42,13 +42,16 @@ class Counting(OracleAnnotator):
 def build(tmp_path) -> Callable[..., Feedback]:
     """A handler on two images of six regions; what is on disk is there for the next one too."""
 
-    def make(annotator: Annotator, every: int = 0, labels: bool = True, **settings) -> Feedback:
+    def make(
+        annotator: Annotator, every: int = 0, labels: bool = True, none_teaches: str = "nothing", **settings
+    ) -> Feedback:
         images = dataset(tmp_path, labels=labels)
         asks = Questionnaire(images, HandMade(), tmp_path / "candidates", REGIONS, strategy="random", **settings)
         policy = nn.Linear(1, 1, bias=False)
         nn.init.zeros_(policy.weight)
         training = CacheDataset([], lambda item: item, progress=False)
-        return Feedback(training, asks, tmp_path / "new" / "store.sqlite", annotator, policy, {}, every)
+        store = tmp_path / "new" / "store.sqlite"
+        return Feedback(training, asks, store, annotator, policy, {}, every, none_teaches=none_teaches)
 
     return make
 
@@ -81,7 +84,7 @@ def judged(items: list[dict]) -> list[tuple[str, int, int]]:
     return sorted(
         ("/".join(Path(item[K.CANDIDATES_FILE]).parts[-2:]), index, choice)
         for item in items
-        for _, index, choice in item[K.JUDGEMENTS]
+        for _, index, choice, _ in item[K.JUDGEMENTS]
     )
 
 
@@ -95,6 +98,7 @@ def test_the_oracles_judgements_fill_store_and_data_set(build) -> None:
     assert rounds.metrics == {
         "feedback/questions": QUESTIONS,
         "feedback/judged": QUESTIONS,
+        "feedback/none": 0,
         "feedback/seconds": 2.5 * QUESTIONS,
     }
     assert len(rounds.dataset) == 2 and rounds.dataset[0] == items[0]
@@ -150,6 +154,18 @@ def test_skipped_questions_cost_time_and_teach_nothing(build) -> None:
     assert rounds.metrics["feedback/seconds"] == QUESTIONS
 
 
+def test_few_candidates_are_shown_and_cost_less(build) -> None:
+    oracle = Counting(seconds=1.0, seconds_each=0.5)
+    rounds = build(oracle, shown_count=2)
+    (items,) = run(rounds)
+    shown = {question.id: question.shown for question in (record.question for record in records(rounds))}
+    assert {len(numbers) for numbers in shown.values()} == {2}
+    for record in records(rounds):
+        assert record.chosen in record.question.shown and record.seconds == 2.0
+    assert [len(view.shown) for view in oracle.views] == [2] * QUESTIONS
+    assert {options for item in items for *_, options in item[K.JUDGEMENTS]} <= set(shown.values())
+
+
 def test_people_are_read_and_not_asked(build) -> None:
     oracle = build(OracleAnnotator())
     run(oracle)
@@ -159,7 +175,8 @@ def test_people_are_read_and_not_asked(build) -> None:
     people = build(PeopleAnnotator())
     (items,) = run(people)
     assert judged(items) == [(f"candidates/{Path(ada.question.candidates_file).name}", ada.question.region_index, 2)]
-    assert people.metrics == {"feedback/questions": 1, "feedback/judged": 1, "feedback/seconds": 4.0}
+    counted = {"feedback/questions": 1, "feedback/judged": 1, "feedback/none": 0}
+    assert people.metrics == {**counted, "feedback/seconds": 4.0}
     assert people.questionnaire.maker.made == []
 
 
@@ -263,3 +280,27 @@ def test_several_processes(build, monkeypatch) -> None:
     monkeypatch.setattr("bundle.handlers.feedback.idist.get_world_size", lambda: 2)
     with pytest.raises(ValueError, match="preference learning runs in one process, not in 2"):
         build(OracleAnnotator())
+
+
+def test_none_of_these_is_counted_and_teaches_what_is_said(build) -> None:
+    class Choosy(OracleAnnotator):
+        def judge(self, view: RegionView):
+            return "none" if view.candidates[0][view.region].sum() % 2 else super().judge(view)
+
+    rounds = build(Choosy())
+    (items,) = run(rounds)
+    none = sum(judgement.chosen == "none" for judgement in records(rounds))
+    assert 0 < none == rounds.metrics["feedback/none"] and len(judged(items)) == QUESTIONS - none
+    rounds.none_teaches = "no_anchor"
+    (items,) = run(rounds)
+    assert [choice for *_, choice in judged(items)].count(K.NONE) == none
+    assert rounds.metrics["feedback/judged"] == QUESTIONS - none
+
+
+def test_only_none_of_these_is_nothing_to_learn(build) -> None:
+    class Never(OracleAnnotator):
+        def judge(self, view: RegionView):
+            return "none"
+
+    with pytest.raises(DataError, match="no chosen candidate"):
+        run(build(Never(), none_teaches="less_likely"))

@@ -44,8 +44,8 @@ def write_image(folder, name, judgements):
 def judged(tmp_path):
     """Two images with one and two judged regions; the second is dark in its right half, and clicked elsewhere."""
     rows = [
-        write_image(tmp_path, "few.png", [("grid:16", 0, 1)]),
-        write_image(tmp_path, "many.png", [("grid:16", 2, 1), ("grid:16", 3, 0)]),
+        write_image(tmp_path, "few.png", [("grid:16", 0, 1, (0, 1, 2))]),
+        write_image(tmp_path, "many.png", [("grid:16", 2, 1, (0, 1, 2)), ("grid:16", 3, 0, (0, 1, 2))]),
     ]
     image = torch.zeros(3, X, Y)
     image[0] = torch.where(torch.arange(X) < X // 2, 1.0, -1.0)[:, None]

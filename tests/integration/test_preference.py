@@ -201,6 +201,12 @@ def fails(settings, tmp_path, capsys):
         ({"region_split": "squares"}, "region_split is 'squares': expected image, grid:SIZE"),
         ({"candidates_count": 1}, "count of candidates must be at least 2, got 1"),
         ({"beta": 0.0}, "beta must be above 0, got 0"),
+        ({"loss_type": "kto"}, "loss_type is 'kto', expected one of dpo, simpo, ipo, hinge, pixel, component"),
+        ({"hard_rejected": 0}, "hard_rejected is 0, expected a number of candidates from 1"),
+        ({"none_below": 2.0}, "none_below of the oracle is 2.0: expected a Dice"),
+        ({"none_teaches": "all"}, "none_teaches is 'all', expected one of nothing, no_anchor, less_likely"),
+        ({"shown_count": 1}, "shown_count is 1: expected at least 2 candidates"),
+        ({"image_discount": 0.0}, "image_discount is 0.0: expected a factor in (0, 1]"),
         ({"noise": 2.0}, "noise of the oracle is 2.0: expected a probability"),
         (
             {"feedback_every": 2, "annotator": "people"},
@@ -212,6 +218,23 @@ def fails(settings, tmp_path, capsys):
 )
 def test_settings_that_cannot_be(fails, setting, text):
     assert text in fails(**setting)
+
+
+@pytest.mark.parametrize("loss_type", ["simpo", "ipo", "hinge", "pixel", "component"])
+def test_objects_with_few_candidates_and_none_of_these(settings, tmp_path, caplog, loss_type):
+    caplog.set_level(logging.INFO)
+    choosy = {"none_below": 0.3, "none_teaches": "less_likely", "vote_seconds": 1.0, "vote_seconds_each": 0.5}
+    asking = {"region_split": "objects:3", "shown_count": 2, "image_discount": 0.9, "hard_rejected": 1}
+    run_here(PREFER, **settings, **choosy, **asking, loss_type=loss_type)
+    assert epochs(caplog.text) == [1]
+    start, end = read(settings["init_checkpoint"]), read(settings["checkpoint"])
+    assert start.keys() == end.keys() and not equal(start, end)
+    given = history(tmp_path)
+    assert {judgement.question.region_split for judgement in given} == {"objects:3"}
+    assert {judgement.seconds for judgement in given} == {2.0}
+    chosen = {judgement.chosen for judgement in given}
+    assert "none" in chosen and len(chosen) > 1, "a part of the questions has a candidate that will do"
+    assert {len(judgement.question.options) for judgement in given} == {2}
 
 
 def test_oracle_without_labels(fails, settings, tmp_path):

@@ -3,6 +3,7 @@ import torch
 from torch.distributions import Bernoulli, kl_divergence
 from torch.nn import functional as F
 
+from bundle.keys import NONE
 from bundle.losses import anchor_losses
 from bundle.losses.anchor import bernoulli_kl
 
@@ -34,6 +35,13 @@ def test_without_judgements_all_pixels_are_held() -> None:
     assert found["nll"].item() == 0
     found["nll"].backward()
     assert (policy.grad == 0).all()
+
+
+def test_where_none_will_do_the_mask_is_neither_held_nor_taught() -> None:
+    found = losses([0, NONE])
+    p, q = (Bernoulli(logits=x[0, 0, 0, 0]) for x in (REFERENCE, POLICY))
+    torch.testing.assert_close(found["anchor"], kl_divergence(p, q))
+    torch.testing.assert_close(found["nll"], losses([0, -1])["nll"])
 
 
 def test_divergence_of_certain_pixels_is_finite_with_a_finite_gradient() -> None:

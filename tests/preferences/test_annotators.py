@@ -84,6 +84,25 @@ def test_equally_good_masks_are_no_tie_without_a_margin() -> None:
     assert OracleAnnotator(tie_margin=1e-9).judge(view) == "tie"
 
 
+def test_none_of_these_where_the_best_is_not_good_enough() -> None:
+    best = regional_dice(CANDIDATES, TRUTH, EVERYWHERE).max()
+    assert choices(OracleAnnotator(none_below=1.01 * best), 20) == {"none": 20}
+    assert choices(OracleAnnotator(none_below=0.99 * best), 20) == {1: 20}
+    copies = replace(VIEW, candidates=CANDIDATES[[0, 0]])
+    assert OracleAnnotator(none_below=1.01 * best).judge(copies) == "none"
+
+
+def test_who_errs_picks_one_of_those_that_will_not_do() -> None:
+    found = choices(OracleAnnotator(noise=0.2, none_below=1.0), 2000)
+    assert set(found) == {"none", 0, 1, 2, 3}
+    assert within(found["none"] / 2000, 0.8, 2000)
+
+
+def test_a_threshold_of_zero_changes_no_judgement() -> None:
+    faults = {"noise": 0.5, "abstain": 0.3}
+    assert choices(OracleAnnotator(**faults), 200) == choices(OracleAnnotator(**faults, none_below=1e-9), 200)
+
+
 def test_copies_only_are_a_tie() -> None:
     view = replace(VIEW, candidates=np.stack((TRUTH, TRUTH)))
     assert choices(OracleAnnotator(noise=0.5), 10, view) == {"tie": 10}
@@ -108,6 +127,7 @@ def test_names_tell_apart_who_may_judge_differently() -> None:
     assert OracleAnnotator().name == "oracle:noise=0"
     assert OracleAnnotator(seed=3).name == "oracle:noise=0"
     assert OracleAnnotator(noise=0.2).name == "oracle:noise=0.2"
+    assert OracleAnnotator(none_below=0.4).name == "oracle:noise=0,none_below=0.4"
     everything = OracleAnnotator(noise=0.2, tie_margin=0.01, abstain=0.1, seed=3)
     assert everything.name == "oracle:noise=0.2,tie_margin=0.01,abstain=0.1,seed=3"
     assert ContourAnnotator(reach=3).name == "evolution:geodesic,reach=3,margin=0.3,second_opinion"

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 from bundle import keys as K
-from bundle.errors import DataError
+from bundle.errors import DataError, SettingError
 from bundle.preferences.candidates.files import read_candidates
 from bundle.preferences.judged_items import judged_items, most_frequent
 from bundle.preferences.store.judgement_store import Candidate, Judgement, Question
 from tests.preferences.hand_made import REGIONS, candidates_of, dataset, truth_of, write
+
+ALL = (0, 1, 2)
 
 
 @pytest.fixture
@@ -42,9 +44,9 @@ def test_judgements_are_put_together_by_image(items) -> None:
         K.POINTS: a[K.POINTS],
         K.POINT_LABELS: a[K.POINT_LABELS],
         K.CANDIDATES_FILE: question(a).candidates_file,
-        K.JUDGEMENTS: [(REGIONS, 3, 2), (REGIONS, 5, 1)],
+        K.JUDGEMENTS: [(REGIONS, 3, 2, ALL), (REGIONS, 5, 1, ALL)],
     }
-    assert (second[K.IMAGE], second[K.JUDGEMENTS]) == (b[K.IMAGE], [(REGIONS, 1, 0)])
+    assert (second[K.IMAGE], second[K.JUDGEMENTS]) == (b[K.IMAGE], [(REGIONS, 1, 0, ALL)])
 
 
 @pytest.mark.parametrize(
@@ -57,13 +59,33 @@ def test_judgements_are_put_together_by_image(items) -> None:
         (["tie"], None),
         (["tie", "tie", 1], None),
         (["tie", 1, 1], 1),
+        (["none", "none", 1], None),
+        (["none", 1, 1], 1),
         (["skip"], None),
         (["skip", "skip", 1], 1),
     ],
 )
 def test_most_annotators_are_right(items, chosen, choice) -> None:
     found = judged_items(votes(question(items[0]), *chosen), items)
-    assert [item[K.JUDGEMENTS] for item in found] == ([] if choice is None else [[(REGIONS, 0, choice)]])
+    assert [item[K.JUDGEMENTS] for item in found] == ([] if choice is None else [[(REGIONS, 0, choice, ALL)]])
+
+
+@pytest.mark.parametrize("none_teaches", ["no_anchor", "less_likely"])
+def test_none_of_these_is_a_judgement_where_it_teaches(items, none_teaches) -> None:
+    a, b = (question(item) for item in items)
+    (found,) = judged_items([*votes(a, "none", "none", 1), *votes(b, "none", 1)], items, none_teaches=none_teaches)
+    assert (found[K.IMAGE], found[K.JUDGEMENTS]) == (items[0][K.IMAGE], [(REGIONS, 0, K.NONE, ALL)])
+
+
+def test_an_item_says_between_what_there_was_a_choice(items) -> None:
+    asked = replace(question(items[0]), shown=(0, 2))
+    (found,) = judged_items(votes(asked, 2), items)
+    assert found[K.JUDGEMENTS] == [(REGIONS, 0, 2, (0, 2))]
+
+
+def test_what_none_teaches_must_be_known(items) -> None:
+    with pytest.raises(SettingError, match="none_teaches is 'all', expected one of nothing, no_anchor, less_likely"):
+        judged_items([], items, none_teaches="all")
 
 
 def test_most_frequent() -> None:
@@ -105,7 +127,7 @@ def test_what_is_stale_can_be_left_out(items, caplog) -> None:
     given = [*votes(question(a), 1), *votes(old, 2), *votes(question(b), 0)]
     strange = replace(question(b), image="c.npy", candidates_file="c.npz")
     found = judged_items([*given, *votes(strange, 1)], items, stale="leave_out")
-    assert [item[K.JUDGEMENTS] for item in found] == [[(REGIONS, 0, 1)], [(REGIONS, 0, 0)]]
+    assert [item[K.JUDGEMENTS] for item in found] == [[(REGIONS, 0, 1, ALL)], [(REGIONS, 0, 0, ALL)]]
     (line,) = [record.getMessage() for record in caplog.records]
     assert line.startswith("2 judged questions are left out, the first because") and "changed since it was" in line
     with pytest.raises(ValueError, match="stale_judgements is 'keep', expected one of refuse, leave_out"):

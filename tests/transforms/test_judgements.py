@@ -12,7 +12,8 @@ from tests.preferences.hand_made import BLOCK, SHAPE, candidates_of, write
 
 TRUTH = np.random.default_rng(0).random(SHAPE) < 0.5
 MASKS = candidates_of(TRUTH)  # in block b of 8 x 8 pixels candidate b % 3 is the truth
-JUDGEMENTS = [("grid:8", 4, 1), ("grid:8", 0, 0), ("grid:8", 5, 0)]  # the last judge was wrong
+ALL = (0, 1, 2)
+JUDGEMENTS = [("grid:8", 4, 1, ALL), ("grid:8", 0, 0, ALL), ("grid:8", 5, 0, ALL)]  # the last judge was wrong
 CHOSEN_OF_BLOCK = {4: 1, 0: 0, 5: 0}
 MAPS = [K.IMAGE, K.CANDIDATES, K.REGIONS, K.CHOSEN, K.JUDGED]
 
@@ -42,13 +43,25 @@ def crop(size: tuple[int, int]) -> Compose:
 def test_maps_say_which_region_and_which_chosen() -> None:
     regions, chosen = judgement_maps(MASKS, JUDGEMENTS)
     expected = np.zeros((2, *SHAPE), np.int32)
-    for number, (_, block, choice) in enumerate(JUDGEMENTS, start=1):
+    for number, (_, block, choice, _) in enumerate(JUDGEMENTS, start=1):
         expected[:, block == BLOCK] = np.array([[number], [choice + 1]])
     np.testing.assert_array_equal((regions, chosen), expected)
 
 
+def test_none_of_these_stays_what_it_is(tmp_path) -> None:
+    loaded = LoadJudgementsd(max_candidates=3)(
+        item(tmp_path, judgements=[("grid:8", 4, K.NONE, ALL), ("grid:8", 0, 2, ALL)])
+    )
+    np.testing.assert_array_equal(loaded[K.JUDGED][0], np.isin(BLOCK, [0, 4]))
+    padded = SpatialPadd(MAPS, spatial_size=(32, 32))(loaded)
+    out = GatherChosend(max_regions=3)(padded)
+    assert sorted(out[K.CHOSEN].tolist()) == [K.NONE, -1, 2]
+    inside = out[K.REGIONS][4:28, 8:24] == out[K.CHOSEN].tolist().index(K.NONE)
+    np.testing.assert_array_equal(inside, BLOCK == 4)
+
+
 def test_of_overlapping_regions_the_later_one_counts() -> None:
-    regions, chosen = judgement_maps(MASKS, [("image", 0, 2), ("grid:8", 3, 1)])
+    regions, chosen = judgement_maps(MASKS, [("image", 0, 2, ALL), ("grid:8", 3, 1, ALL)])
     np.testing.assert_array_equal(regions, np.where(BLOCK == 3, 2, 1))
     np.testing.assert_array_equal(chosen, np.where(BLOCK == 3, 2, 3))
 
@@ -109,11 +122,27 @@ def test_of_too_many_regions_some_are_drawn() -> None:
 
 
 def test_a_region_in_the_corner_is_seen_as_often_as_others(tmp_path) -> None:
-    loaded = LoadJudgementsd(max_candidates=3)(item(tmp_path, judgements=[("grid:8", 0, 1), ("grid:8", 5, 1)]))
+    loaded = LoadJudgementsd(max_candidates=3)(
+        item(tmp_path, judgements=[("grid:8", 0, 1, ALL), ("grid:8", 5, 1, ALL)])
+    )
     augment, corners = crop((8, 8)).set_random_state(0), Counter()
     for _ in range(200):
         corners.update({1.0, float(TRUTH.size)} & set(augment(loaded)[0][K.IMAGE][0].flatten().tolist()))
     assert min(corners[1.0], corners[TRUTH.size]) > 15
+
+
+def test_candidates_that_were_not_shown_are_neither_rejected_nor_disputed(tmp_path) -> None:
+    judgements = [("grid:8", 4, 1, (0, 1)), ("grid:8", 0, 0, ALL), ("grid:8", 2, K.NONE, (1, 2))]
+    loaded = LoadJudgementsd(max_candidates=3)(item(tmp_path, judgements))
+    masks = loaded[K.CANDIDATES].numpy() > 0
+    expected = MASKS.copy()
+    expected[2, BLOCK == 4] = MASKS[1, BLOCK == 4]
+    expected[0, BLOCK == 2] = MASKS[1, BLOCK == 2]
+    np.testing.assert_array_equal(masks, expected)
+    out = GatherChosend(max_regions=4)(loaded)
+    judged = tuple(out[key].unsqueeze(0) for key in (K.CANDIDATES, K.CHOSEN, K.REGIONS))
+    rewards = PreferenceLoss().rewards(*torch.zeros(2, 1, 1, *SHAPE), *judged)
+    assert rewards.rejected.sum(dim=2).tolist() == [[1, 2, 0, 0]]
 
 
 def test_a_crop_without_judgements_has_no_region() -> None:

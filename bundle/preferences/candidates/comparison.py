@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 from scipy import ndimage
 
@@ -84,6 +86,29 @@ def most_different(masks: np.ndarray, count: int, min_distance: float = 0.0) -> 
         chosen.append(int(nearest.argmax()))
         nearest = np.minimum(nearest, distances[chosen[-1]])
     return chosen
+
+
+def representatives(candidates: np.ndarray, region: np.ndarray, count: int) -> list[int]:
+    """Pick few candidates that stand for all of them in a region: its medoids (k-medoids, by trying all choices).
+
+    Every candidate of the region lies as near as can be, by the sum of Jaccard distances, to one that is picked; so
+    whatever an annotator would choose among all, something like it is shown. Copies count once.
+
+    Args:
+        candidates: (K,X,Y) bool.
+        region: (X,Y) bool.
+        count: how many to pick, at least 1.
+
+    Returns:
+        Their numbers, from low to high; fewer where fewer differ. Of equally good choices that of lower numbers.
+    """
+    numbers = distinct(candidates, region)
+    if len(numbers) <= count:
+        return numbers
+    distances = jaccard_distances(candidates[:, region][:, :, None])[:, numbers]
+    choices = combinations(range(len(numbers)), count)
+    best = min(choices, key=lambda choice: float(distances[:, choice].min(axis=1).sum()))
+    return [numbers[i] for i in best]
 
 
 def diversity(masks: np.ndarray) -> float:

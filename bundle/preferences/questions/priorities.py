@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -61,6 +62,31 @@ def priorities(
     else:
         values = np.bincount(region_of, weights=_entropy(probability[asked]))
     return {int(i): float(values[i]) for i in np.flatnonzero(counts >= min_disputed)}
+
+
+def spread_over_images(priorities: Sequence[float], images: Sequence[str], discount: float) -> list[float]:
+    """Lower the priority of questions about an image that has more urgent ones, since they teach much the same (ours).
+
+    Args:
+        priorities: of the n questions.
+        images: of each question, its image.
+        discount: a question behind k more urgent ones of its image has its priority times ``discount ** k``; in (0,1],
+            1 for no change.
+
+    Returns:
+        The n priorities. Within an image their order stays.
+
+    Raises:
+        SettingError: when ``discount`` is out of range.
+    """
+    if not 0 < discount <= 1:
+        raise SettingError(f"image_discount is {discount}: expected a factor in (0, 1], 1 for no discount")
+    before: Counter[str] = Counter()
+    lowered = list(priorities)
+    for i in sorted(range(len(lowered)), key=lambda i: -priorities[i]):
+        lowered[i] = priorities[i] * discount ** before[images[i]]
+        before[images[i]] += 1
+    return lowered
 
 
 def choose_by_budget(priorities: Sequence[float], budget: float) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ from tqdm import tqdm
 from bundle import keys as K
 from bundle.atomic import make_folder
 from bundle.data.image_files import stem
-from bundle.errors import DataError
+from bundle.errors import DataError, SettingError
 from bundle.networks.promptable_segmenter import PromptableSegmenter
-from bundle.preferences.candidates.comparison import diversity
+from bundle.preferences.candidates.comparison import diversity, representatives
 from bundle.preferences.candidates.files import (
     CandidateSet,
     file_sha256,
@@ -25,7 +26,7 @@ from bundle.preferences.candidates.files import (
     write_candidates,
 )
 from bundle.preferences.candidates.maker import CandidateMaker
-from bundle.preferences.questions.priorities import choose_by_budget, priorities
+from bundle.preferences.questions.priorities import choose_by_budget, priorities, spread_over_images
 from bundle.preferences.questions.regions import region_box, split_regions
 from bundle.preferences.store.judgement_store import Candidate, JudgementStore, Question
 from bundle.state_files import state_sha256
@@ -45,9 +46,13 @@ class Questionnaire:
         budget: share of the regions with enough disagreement that are asked about, in (0,1].
         min_disputed: a region is asked about when its candidates disagree on at least so many pixels.
         seed: of the strategy ``random``.
+        shown_count: largest number of candidates that are shown, at least 2; None for all. They are those that stand
+            best for all in the region, see :func:`bundle.preferences.candidates.comparison.representatives`.
+        image_discount: see :func:`bundle.preferences.questions.priorities.spread_over_images`.
 
     Raises:
-        SettingError: ``region_split``, ``strategy``, ``budget`` or ``min_disputed`` cannot be.
+        SettingError: ``region_split``, ``strategy``, ``budget``, ``min_disputed``, ``shown_count`` or
+            ``image_discount`` cannot be.
         DataError: two images have one name.
     """
 
@@ -61,6 +66,8 @@ class Questionnaire:
         budget: float = 1.0,
         min_disputed: int = 4,
         seed: int = 0,
+        shown_count: int | None = None,
+        image_discount: float = 1.0,
     ) -> None:
         self.dataset = dataset
         self.maker = maker
@@ -70,10 +77,15 @@ class Questionnaire:
         self.budget = budget
         self.min_disputed = min_disputed
         self.seed = seed
+        self.shown_count = shown_count
+        self.image_discount = image_discount
+        if shown_count is not None and shown_count < 2:
+            raise SettingError(f"shown_count is {shown_count}: expected at least 2 candidates to choose from, or null")
         # On one pixel without dispute, so that a bad setting is refused before candidates are made.
         pixel = np.zeros((2, 1, 1), dtype=bool)
         priorities(strategy, pixel, pixel[0], split_regions(region_split, pixel), min_disputed=min_disputed)
         choose_by_budget([], budget)
+        spread_over_images([], [], image_discount)
         names = [stem(path) for path in self.images]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -162,8 +174,9 @@ class Questionnaire:
         found = [question for file in files for question in self._questions_of(file)]
         if not found:
             return []
-        chosen = choose_by_budget([question.priority for question in found], self.budget)
-        return sorted((found[i] for i in chosen), key=lambda question: -question.priority)
+        given = [question.priority for question in found]
+        lowered = spread_over_images(given, [question.image for question in found], self.image_discount)
+        return [replace(found[i], priority=lowered[i]) for i in choose_by_budget(lowered, self.budget)]
 
     def _questions_of(self, file: Path) -> list[Question]:
         made = read_candidates(file)
@@ -189,9 +202,16 @@ class Questionnaire:
                 box=region_box(region_map == index),
                 model=made.model,
                 priority=priority,
+                shown=self._shown(made.masks, region_map == index),
             )
             for index, priority in urgent.items()
         ]
+
+    def _shown(self, masks: np.ndarray, region: np.ndarray) -> tuple[int, ...]:
+        """Numbers of the candidates that are shown in a region, empty for all."""
+        if self.shown_count is None or self.shown_count >= len(masks):
+            return ()
+        return tuple(representatives(masks, region, self.shown_count))
 
     def open(self, policy: PromptableSegmenter, store: str | Path) -> None:
         """Make candidates and open the questions in the store.

@@ -25,6 +25,7 @@ QUESTION_FIELDS = (
     "box",
     "model",
 )
+OPTIONAL_FIELDS = ("shown",)
 JUDGEMENT_FIELDS = ("chosen", "annotator", "seconds", "created_at", "uid")
 FIELDS = (*QUESTION_FIELDS, "priority", *JUDGEMENT_FIELDS)
 
@@ -32,7 +33,7 @@ FIELDS = (*QUESTION_FIELDS, "priority", *JUDGEMENT_FIELDS)
 def write_lines(path: str | Path, records: Iterable[Judgement | ClickRecord]) -> None:
     """Write records, atomically.
 
-    A line is an object with ``FIELDS``, or of a click with ``CLICK_FIELDS``.
+    A line is an object with ``FIELDS`` and perhaps ``OPTIONAL_FIELDS``, or of a click with ``CLICK_FIELDS``.
 
     Args:
         path: file to write; its folder must exist.
@@ -86,7 +87,7 @@ def read_question(fields: Mapping[str, Any], priority: float) -> Question:
     """Build a question from JSON.
 
     Args:
-        fields: an object with at least ``QUESTION_FIELDS``.
+        fields: an object with at least ``QUESTION_FIELDS``, and perhaps ``OPTIONAL_FIELDS``.
         priority: which ``Question.content`` leaves out.
 
     Returns:
@@ -104,10 +105,13 @@ def read_question(fields: Mapping[str, Any], priority: float) -> Question:
     fine = fine and [c["id"] for c in listed] == list(range(len(listed)))
     expect(fine, "candidates", listed, "a list of objects with id (0, 1, ...), made and sha256")
     expect(isinstance(fields["box"], list), "box", fields["box"], "[x0, y0, x1, y1]")
+    shown = fields.get("shown", [])
+    expect(isinstance(shown, list), "shown", shown, "a list of numbers of candidates")
     question = Question(
         candidates=tuple(Candidate(c["made"], c["sha256"]) for c in listed),
         box=tuple(fields["box"]),
         priority=priority,
+        shown=tuple(shown),
         **{name: fields[name] for name in QUESTION_FIELDS if name not in ("candidates", "box")},
     )
     check_question(question)
@@ -124,7 +128,9 @@ def _read_record(line: str) -> Judgement | ClickRecord:
     if "answer" in record:
         record = rename_line(record)
     wanted = set(CLICK_FIELDS if "action" in record else FIELDS)
-    missing, unknown = wanted - record.keys(), record.keys() - wanted
+    missing, unknown = wanted - record.keys(), record.keys() - wanted - set(OPTIONAL_FIELDS)
+    if "action" in record:
+        unknown |= record.keys() & set(OPTIONAL_FIELDS)
     if missing or unknown:
         raise DataError(
             f"fields missing: {', '.join(sorted(missing)) or 'none'}, unknown: {', '.join(sorted(unknown)) or 'none'}"

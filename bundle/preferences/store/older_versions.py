@@ -16,7 +16,7 @@ from bundle.preferences.store.sqlite_tables import (
     unprotect,
 )
 
-OLDER = (1, 2)
+OLDER = (1, 2, 3)
 """Versions that are brought up to this one."""
 NAMES = {"answer": "chosen", "regions": "region_split", "index": "region_index", "region": "box"}
 """What the fields of versions 1 and 2 are called since version 3."""
@@ -30,10 +30,17 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
 
     Args:
         connection: of the file.
-        version: of the file: 1, which has no clicks, or 2, with the old names.
+        version: of the file: 1, which has no clicks, 2, with the old names, or 3, whose judgements know no ``none``.
     """
     if version == 1:
         make_click_tables(connection)
+    if version < 3:
+        _rename_fields(connection)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _rename_fields(connection: sqlite3.Connection) -> None:
+    """Give the fields of versions 1 and 2 the names that they have since version 3."""
     connection.execute("ALTER TABLE judgements RENAME COLUMN answer TO chosen")
     connection.execute("DROP INDEX IF EXISTS answers")
     connection.execute(QUESTIONS_AND_JUDGEMENTS[-1])
@@ -44,7 +51,6 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
             connection.execute("UPDATE questions SET content = ? WHERE rowid = ?", (renamed, number))
     for table in ("questions", "judgements"):
         protect(connection, table)
-    connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def rename_content(content: Any) -> Any:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from bundle.preferences.candidates.files import CandidateSet
 
 KINDS = ("person", "oracle", "evolution")
-REGION_SPLITS = re.compile(r"image|grid:0{0,9}[1-9]\d{0,8}|components:\d{1,9}", re.ASCII)
+REGION_SPLITS = re.compile(r"image|grid:0{0,9}[1-9]\d{0,8}|(?:components|objects):\d{1,9}", re.ASCII)
 """How an image may be split, see :func:`bundle.preferences.questions.regions.split_regions`."""
-WORDS = ("tie", "skip", "undo")
+WORDS = ("none", "tie", "skip", "undo")
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Question:
         box: (x0, y0, x1, y1) around the region in pixels, half open.
         model: sha256 of the state of the checkpoint that made the candidates.
         priority: the higher, the sooner it is asked.
+        shown: numbers of the candidates that an annotator is shown, from low to high; empty for all of them.
     """
 
     image: str
@@ -62,11 +63,20 @@ class Question:
     box: tuple[int, int, int, int]
     model: str
     priority: float
+    shown: tuple[int, ...] = ()
+
+    @property
+    def options(self) -> tuple[int, ...]:
+        """Numbers of the candidates of which one may be chosen."""
+        return self.shown or tuple(range(len(self.candidates)))
 
     @property
     def fields(self) -> dict[str, Any]:
-        """All but the priority, ready for JSON: ``candidates`` are objects with id, made, sha256."""
-        return {
+        """All but the priority, ready for JSON: ``candidates`` are objects with id, made, sha256.
+
+        There is no ``shown`` where all are shown, as in questions that earlier versions opened.
+        """
+        fields = {
             "image": self.image,
             "image_sha256": self.image_sha256,
             "candidates_file": self.candidates_file,
@@ -76,6 +86,7 @@ class Question:
             "box": list(self.box),
             "model": self.model,
         }
+        return fields | ({"shown": list(self.shown)} if self.shown else {})
 
     @cached_property
     def content(self) -> str:
@@ -91,8 +102,8 @@ class Question:
     def seen(self) -> str:
         """sha256 of what an annotator is shown (image, masks, region). Independent of file paths."""
         masks = [candidate.sha256 for candidate in self.candidates]
-        shown = [self.image_sha256, masks, self.region_split, self.region_index]
-        return hashlib.sha256(json.dumps(shown).encode()).hexdigest()
+        seen = [self.image_sha256, masks, self.region_split, self.region_index]
+        return hashlib.sha256(json.dumps(seen + ([self.shown] if self.shown else [])).encode()).hexdigest()
 
 
 def hashed_spelling(question: Question) -> str:
@@ -129,7 +140,8 @@ class Judgement:
 
     Attributes:
         question: the question.
-        chosen: number of the chosen candidate, ``tie``, ``skip``, or ``undo`` to withdraw the annotator's judgement.
+        chosen: number of the chosen candidate, ``none`` where none of them will do, ``tie``, ``skip``, or ``undo`` to
+            withdraw the annotator's judgement.
         annotator: who judged, ``person:...``, ``oracle:...`` or ``evolution:...``.
         seconds: time that it took.
         created_at: ISO time, UTC (``+00:00``).
@@ -159,12 +171,16 @@ def check_question(question: Question) -> None:
         expect(is_path(getattr(question, name)), name, getattr(question, name), "the path of a file")
     split, index = question.region_split, question.region_index
     fine = isinstance(split, str) and REGION_SPLITS.fullmatch(split) is not None
-    expect(fine, "region_split", split, "image, grid:SIZE or components:GAP, such as grid:32")
+    expect(fine, "region_split", split, "image, grid:SIZE, components:GAP or objects:GAP, such as grid:32")
     candidates = question.candidates
     fine = isinstance(candidates, tuple) and len(candidates) >= 2
     fine = fine and all(isinstance(c, Candidate) and is_text(c.made) and is_text(c.sha256) for c in candidates)
     expect(fine, "candidates", candidates, "a tuple of two or more, each with made and sha256")
     expect(is_whole(index) and index >= 0, "region_index", index, "a Python int from 0")
+    shown = question.shown
+    fine = isinstance(shown, tuple) and all(is_whole(n) and 0 <= n < len(candidates) for n in shown)
+    fine = fine and len(shown) != 1 and sorted(set(shown)) == list(shown)
+    expect(fine, "shown", shown, "a tuple of two or more numbers of candidates from low to high, or an empty one")
     box = question.box
     fine = isinstance(box, tuple) and len(box) == 4 and all(map(is_whole, box))
     fine = fine and 0 <= box[0] < box[2] and 0 <= box[1] < box[3]
@@ -181,9 +197,10 @@ def check_judgement(judgement: Judgement) -> None:
     Raises:
         DataError: a field has another type or is out of range.
     """
-    chosen, count = judgement.chosen, len(judgement.question.candidates)
-    fine = chosen in WORDS if isinstance(chosen, str) else is_whole(chosen) and 0 <= chosen < count
-    expect(fine, "chosen", chosen, f"a candidate's number (a Python int from 0 to {count - 1}), tie, skip or undo")
+    chosen, options = judgement.chosen, judgement.question.options
+    fine = chosen in WORDS if isinstance(chosen, str) else is_whole(chosen) and chosen in options
+    span = ", ".join(map(str, options)) if judgement.question.shown else f"from 0 to {options[-1]}"
+    expect(fine, "chosen", chosen, f"a candidate's number (a Python int, {span}), none, tie, skip or undo")
     check_annotator(judgement.annotator)
     seconds = judgement.seconds
     expect(is_finite(seconds) and seconds >= 0, "seconds", seconds, "a finite number from 0")

@@ -6,7 +6,7 @@ import sqlite3
 import uuid
 
 APPLICATION = 0x50444A53  # "PDJS", tells this file from those of other programs
-VERSION = 3
+VERSION = 4
 
 # A column without a type keeps numbers and texts as they come: what was chosen is either.
 QUESTIONS_AND_JUDGEMENTS = (

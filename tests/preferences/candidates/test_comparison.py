@@ -9,6 +9,7 @@ from bundle.preferences.candidates.comparison import (
     majority,
     most_different,
     regional_dice,
+    representatives,
 )
 
 
@@ -55,3 +56,27 @@ def test_each_is_the_farthest_from_those_chosen() -> None:
     assert most_different(masks, 3) == [0, 4, 3]
     assert most_different(masks, 9) == [0, 4, 3, 2]
     assert most_different(masks, 9, min_distance=0.2) == [0, 4, 3]
+
+
+def test_representatives_stand_for_all_in_the_region() -> None:
+    masks = np.zeros((6, 12, 4), dtype=bool)
+    for number, width in enumerate((4, 5, 4, 11, 10, 12)):
+        masks[number, :width, 0] = True
+    region = np.zeros((12, 4), dtype=bool)
+    region[:, :2] = True
+    masks[:, :, 3] = np.random.default_rng(0).random((6, 12)) < 0.5  # outside of the region
+    assert representatives(masks, region, 2) == [0, 3], "one of the narrow and the middle one of the wide"
+    assert representatives(masks, region, 5) == [0, 1, 3, 4, 5], "copies count once"
+    assert representatives(masks, region, 8) == [0, 1, 3, 4, 5]
+
+
+def test_no_other_choice_represents_better() -> None:
+    masks = np.random.default_rng(1).random((6, 5, 5)) < 0.5
+    everywhere = np.ones((5, 5), dtype=bool)
+    chosen = representatives(masks, everywhere, 3)
+    distances = jaccard_distances(masks)
+    found = distances[:, chosen].min(axis=1).sum()
+    for one in range(6):
+        for other in range(6):
+            for third in range(6):
+                assert found <= distances[:, [one, other, third]].min(axis=1).sum() + 1e-9

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bundle.preferences.questions.priorities import STRATEGIES, choose_by_budget, priorities
+from bundle.preferences.questions.priorities import STRATEGIES, choose_by_budget, priorities, spread_over_images
 from bundle.preferences.questions.regions import split_regions
 
 # Regions of 2 x 2: all split evenly; one of four candidates differs; two pixels split evenly; all agree.
@@ -91,3 +91,16 @@ def test_budget_is_rounded_up_but_not_by_rounding_errors(budget: float, n: int, 
 def test_budget_is_a_share(budget: float) -> None:
     with pytest.raises(ValueError, match="budget is"):
         choose_by_budget([1.0], budget)
+
+
+def test_questions_are_spread_over_images() -> None:
+    given, images = [8.0, 6.0, 5.0, 3.0, 4.0], ["a", "a", "b", "b", "a"]
+    assert spread_over_images(given, images, 1.0) == given
+    assert spread_over_images(given, images, 0.5) == [8.0, 3.0, 5.0, 1.5, 1.0]
+    assert choose_by_budget(spread_over_images(given, images, 0.5), 0.4) == [0, 2]
+
+
+@pytest.mark.parametrize("discount", [0.0, -0.5, 1.5])
+def test_a_discount_out_of_range_is_refused(discount: float) -> None:
+    with pytest.raises(ValueError, match="image_discount"):
+        spread_over_images([], [], discount)

@@ -5,7 +5,8 @@ import pytest
 from torch import nn
 
 from bundle import keys as K
-from bundle.errors import DataError
+from bundle.errors import DataError, SettingError
+from bundle.preferences.candidates.comparison import representatives
 from bundle.preferences.candidates.files import read_candidates
 from bundle.preferences.questions.questionnaire import Questionnaire
 from bundle.preferences.store.judgement_store import JudgementStore
@@ -133,3 +134,32 @@ def test_two_images_of_one_name(tmp_path) -> None:
 def test_settings_that_cannot_be_are_refused_before_candidates_are_made(tmp_path, setting, text) -> None:
     with pytest.raises(ValueError, match=text):
         questionnaire(tmp_path, **setting)
+
+
+def test_few_candidates_are_shown_where_there_are_more(tmp_path) -> None:
+    files = questionnaire(tmp_path).make_candidates(POLICY)
+    for shown_count, expected in ((None, ()), (3, ()), (8, ())):
+        assert {q.shown for q in questionnaire(tmp_path, shown_count=shown_count).questions(files)} == {expected}
+    few = questionnaire(tmp_path, shown_count=2).questions(files)
+    for question in few:
+        masks = read_candidates(Path(question.candidates_file)).masks
+        region = question.region_index == BLOCK
+        assert question.shown == tuple(representatives(masks, region, 2)) and len(question.shown) == 2
+    with JudgementStore(tmp_path / "store.sqlite") as store:
+        store.open_questions(few)
+        assert store.questions() == few
+
+
+def test_questions_of_one_image_lose_their_turn(tmp_path) -> None:
+    files = questionnaire(tmp_path).make_candidates(POLICY)
+    spread = questionnaire(tmp_path, image_discount=1e-3).questions(files)
+    assert {question.image for question in spread[:2]} == {item[K.IMAGE] for item in dataset(tmp_path).data}
+    assert [question.priority for question in spread] == sorted((q.priority for q in spread), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [({"shown_count": 1}, "shown_count is 1"), ({"image_discount": 0}, "image_discount")]
+)
+def test_what_cannot_be_shown_is_refused(tmp_path, change, message) -> None:
+    with pytest.raises(SettingError, match=message):
+        questionnaire(tmp_path, **change)

@@ -56,16 +56,71 @@ def test_components_at_the_border() -> None:
     assert found[8, 0] == found[8, 4] != found[0, 0]
 
 
+def with_instances(shape: tuple[int, int]) -> np.ndarray:
+    """Three candidates with two instances that all agree on; the majority has no corners, so 12 pixels of each."""
+    masks = np.zeros((3, *shape), dtype=bool)
+    masks[:, 2:6, 2:6] = masks[:, 10:14, 2:6] = True
+    return masks
+
+
+def test_objects_are_the_disagreement_with_the_instances_that_it_touches() -> None:
+    masks = with_instances((20, 20))
+    masks[2, 6, 3:5] = True  # beside the first instance
+    masks[0, 10:14, 5] = False  # a part of the second
+    masks[1, 16:18, 16:18] = True  # an object that one candidate alone has
+    found = split_regions("objects:0", masks)
+    assert found.dtype == np.int32 and found.max() == 2
+    first, second, third = (np.argwhere(found == number) for number in range(3))
+    assert (first.min(0).tolist(), first.max(0).tolist(), len(first)) == ([2, 2], [6, 5], 12 + 2)
+    assert (second.min(0).tolist(), second.max(0).tolist(), len(second)) == ([10, 2], [13, 5], 12 + 2)
+    assert (third.min(0).tolist(), third.max(0).tolist()) == ([16, 16], [17, 17])
+    assert (found[disputed(masks)] >= 0).all()
+
+
+def test_instances_that_a_disagreement_joins_are_one_object() -> None:
+    masks = with_instances((20, 20))
+    masks[2, 6:10, 4] = True
+    found = split_regions("objects:0", masks)
+    assert found.max() == 0 and (found == 0).sum() == 12 + 12 + 4
+
+
+def test_instances_without_disagreement_are_no_objects() -> None:
+    masks = with_instances((20, 20))
+    masks[2, 8, 12] = True
+    assert (split_regions("objects:3", masks) >= 0).sum() == 1
+    assert (split_regions("objects:3", with_instances((20, 20))) == -1).all()
+
+
+def test_objects_close_gaps_of_just_so_many_pixels() -> None:
+    masks = with_instances((20, 20))
+    masks[2, 9, 12] = masks[2, 12, 12] = True
+    assert [split_regions(f"objects:{gap}", masks).max() + 1 for gap in (1, 2)] == [2, 1]
+
+
 def test_candidates_that_agree_have_no_components() -> None:
     assert (split_regions("components:3", np.ones((3, 4, 4), dtype=bool)) == -1).all()
 
 
 @pytest.mark.parametrize(
     "region_split",
-    ["", "grid", "grid:", "grid:0", "grid:-3", "grid:1.5", "components", "images", "Image", "grid:8 ", "x:3", "grid:³"],
+    [
+        "",
+        "grid",
+        "grid:",
+        "grid:0",
+        "grid:-3",
+        "grid:1.5",
+        "components",
+        "objects",
+        "images",
+        "Image",
+        "grid:8 ",
+        "x:3",
+        "grid:³",
+    ],
 )
 def test_other_texts_are_refused(region_split: str) -> None:
-    with pytest.raises(ValueError, match=r"expected image, grid:SIZE .* components:GAP"):
+    with pytest.raises(ValueError, match=r"expected image, grid:SIZE .* components:GAP or objects:GAP"):
         split_regions(region_split, two_masks((4, 4)))
 
 

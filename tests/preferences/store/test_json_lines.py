@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,9 @@ QUESTION = Question("images/a.png", "image", "a.npz", CANDIDATES, "grid:8", 1, (
 RECORDS = [
     Judgement(QUESTION, 1, "person:ada", 3.0),
     Judgement(QUESTION, "tie", "oracle:label", 0.0),
+    Judgement(QUESTION, "none", "oracle:label", 0.0),
     Judgement(QUESTION, "undo", "person:ada", 1.0),
+    Judgement(replace(QUESTION, shown=(0, 1)), 0, "person:ada", 1.0),
     ClickRecord(
         uid="one", image="images/a.png", x=3, y=70, label=0, action="add", annotator="person:ä", created_at=now()
     ),
@@ -42,7 +45,7 @@ def test_records_are_read_as_they_were_written(tmp_path):
 def test_lines_are_numbered_and_empty_ones_passed_over(tmp_path):
     path = written(tmp_path / "a.jsonl")
     path.write_text("\n" + path.read_text().replace("\n", "\n\n"))
-    assert [number for number, _ in read_lines(path)] == [2, 4, 6, 8]
+    assert [number for number, _ in read_lines(path)] == [2, 4, 6, 8, 10, 12]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +60,8 @@ def test_lines_are_numbered_and_empty_ones_passed_over(tmp_path):
         (with_field(annotator="ada"), "annotator is 'ada'"),
         (with_field(box=[8, 0, 8, 8]), "box is"),
         (with_field(candidates=[]), "candidates is"),
+        (with_field(shown=[0, 2]), "shown is (0, 2)"),
+        (with_field(shown="01"), "shown is '01'"),
     ],
 )
 def test_a_line_that_is_wrong_is_named(tmp_path, change, text):

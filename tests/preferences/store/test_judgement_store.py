@@ -182,6 +182,17 @@ def test_refuses_judgements(store, change, message):
     assert store.history() == [], "all or none"
 
 
+def test_only_what_was_shown_can_be_chosen(store):
+    asked = replace(question(9), shown=(0, 2))
+    assert asked.id != question(9).id and asked.seen != question(9).seen
+    store.open_questions([asked])
+    assert store.question(asked.id) == asked
+    for chosen in (0, 2, "none", "tie"):
+        store.add(Judgement(asked, chosen, "person:ada", 1.0))
+    with pytest.raises(DataError, match=r"chosen is 1, expected .* \(a Python int, 0, 2\), none"):
+        store.add(Judgement(asked, 1, "person:ada", 1.0))
+
+
 def test_one_question_by_its_id(store):
     assert store.question(question(2).id) == next(q for q in store.questions() if q.region_index == 2)
     with pytest.raises(KeyError):
@@ -203,6 +214,12 @@ def test_one_question_by_its_id(store):
         {"box": (-1, 0, 1, 1)},
         {"box": (0, 2, 1, 2)},
         {"priority": float("nan")},
+        {"shown": (1,)},
+        {"shown": (1, 0)},
+        {"shown": (1, 1)},
+        {"shown": (1, 3)},
+        {"shown": [0, 1]},
+        {"shown": (0, True)},
     ],
 )
 def test_refuses_questions(path, change):

@@ -157,9 +157,26 @@ def test_it_is_as_a_new_store_then(old, tmp_path):
     JudgementStore(old).close()
     JudgementStore(tmp_path / "new.sqlite").close()
     (version, schema, *_), (new_version, new_schema, *_) = everything(old), everything(tmp_path / "new.sqlite")
-    assert version == new_version == [(3,)] and schema == new_schema
+    assert version == new_version == [(4,)] and schema == new_schema
     names = {name for _, content, *_ in everything(old)[2] for name in json.loads(content)}
     assert {"region_split", "region_index", "box"} < names and not names & {"regions", "index", "region"}
+
+
+def test_version_3_has_these_tables_and_no_judgement_none(tmp_path):
+    path = tmp_path / "3.sqlite"
+    with JudgementStore(path) as store:
+        store.open_questions(QUESTIONS)
+        store.add_many(HISTORY)
+    raw = sqlite3.connect(path)
+    raw.execute("PRAGMA user_version = 3")
+    raw.close()
+    before = everything(path)
+    with JudgementStore(path) as store:
+        assert store.history() == HISTORY
+        assert store.add(Judgement(QUESTIONS[1], "none", "person:ada", 1.0))
+        assert [judgement.chosen for judgement in store.judgements(annotator="person:ada")] == ["none"]
+    after = everything(path)
+    assert (before[0], after[0]) == ([(3,)], [(4,)]) and before[1:3] == after[1:3]
 
 
 @pytest.mark.parametrize("table", ["questions", "judgements", "clicks", "about"])
@@ -272,7 +289,7 @@ def test_a_damaged_one_is_told_and_not_written_to(old):
 def test_on_a_read_only_disk_it_is_refused_in_one_line(old, read_only):
     folder = read_only(old)
     with pytest.raises(
-        StorageError, match=r"is a store of version [12], which must be brought up to version 3"
+        StorageError, match=r"is a store of version [12], which must be brought up to version 4"
     ) as error:
         JudgementStore(folder / old.name)
     assert "copy it to where you may write" in one_line(error)
@@ -282,12 +299,12 @@ def test_a_newer_version_is_refused_in_one_line(tmp_path):
     path = tmp_path / "new.sqlite"
     JudgementStore(path).close()
     raw = sqlite3.connect(path)
-    raw.execute("PRAGMA user_version = 4")
+    raw.execute("PRAGMA user_version = 5")
     raw.close()
-    with pytest.raises(DataError, match="is a store of version 4, expected 3; open it with the release") as error:
+    with pytest.raises(DataError, match="is a store of version 5, expected 4; open it with the release") as error:
         JudgementStore(path)
     one_line(error)
-    assert everything(path)[0] == [(4,)]
+    assert everything(path)[0] == [(5,)]
 
 
 def test_what_was_spoiled_in_an_old_store_stays_and_is_passed_over(old, caplog):
