@@ -14,6 +14,7 @@ from .reference_policy import ReferencePolicy
 from .resume import Resume
 from .shipped_weights import check_not_shipped
 from .tracked_run import TrackedRun
+from .tracked_validation import TrackedValidation
 from .weights import LoadWeights, SaveWeights
 from .work_dir_lock import WorkDirLock
 
@@ -34,6 +35,7 @@ __all__ = [
     "Resume",
     "SaveWeights",
     "TrackedRun",
+    "TrackedValidation",
     "WorkDirLock",
     "check_not_shipped",
     "model_settings",
