@@ -1,5 +1,6 @@
 from .evaluation_pictures import EvaluationPictures
 from .evaluation_table import EvaluationTable
+from .extreme_pictures import ExtremePictures
 from .feedback import Feedback
 from .instance_report import InstanceReport
 from .judgement_pictures import JudgementPictures
@@ -21,6 +22,7 @@ from .work_dir_lock import WorkDirLock
 __all__ = [
     "EvaluationPictures",
     "EvaluationTable",
+    "ExtremePictures",
     "Feedback",
     "InstanceReport",
     "JudgementPictures",

@@ -49,7 +49,7 @@ class TrackedRun:
         self,
         params: Mapping[str, Any] | None = None,
         folder: str | os.PathLike[str] | None = None,
-        patterns: Sequence[str] = ("*.csv", "*.html", "pictures/*.png"),
+        patterns: Sequence[str] = ("*.csv", "*.html", "pictures/*.png", "extremes/*.png"),
         end: bool = False,
         parent: str | None = None,
         network: nn.Module | None = None,
