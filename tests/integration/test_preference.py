@@ -162,7 +162,7 @@ def test_tracked_run(settings, tmp_path):
     run_here(PREFER, **{**settings, "max_epochs": 2}, **tracking, method="slpo", budget=0.5)
     client = mlflow.MlflowClient(uri)
     found = client.search_runs(client.get_experiment_by_name("prefer-das").experiment_id)
-    (run,) = (run for run in found if run.info.run_name.startswith("prefer-"))
+    (run,) = (run for run in found if "mlflow.parentRunId" in run.data.tags)
     assert run.info.status == "FINISHED"
     assert run.data.params.items() >= {"method": "slpo", "budget": "0.5", "region_split": "grid:8"}.items()
     metrics = run.data.metrics
