@@ -9,12 +9,15 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from monai.bundle import ConfigParser
 
 from bundle.atomic import make_folder
@@ -24,13 +27,18 @@ from bundle.data.preparation import Preparation, prepare_domain
 from bundle.data.published import TASKS_PIXEL_SIZE
 from bundle.data.published_preparation import prepare_published
 from bundle.errors import MendableError, SettingError
+from bundle.handlers.evaluation_table import METRICS_FILE
 from bundle.json_files import read_json, write_json
 from bundle.metrics import DETAILS, NATIVE, SCORES
 from bundle.synthetic.generator import write_domain
 from scripts.comparison.cells import CellError, Cells, Task, stopwatch
+from scripts.comparison.curves import EXPERIMENT, read_curves, run_name
+from scripts.comparison.figures import draw_curves, draw_minutes
 from scripts.comparison.noise_figure import write_noise_figure
+from scripts.comparison.person_time import PersonTime, count_clicks
 from scripts.comparison.preference_rows import NOISE, PREFERENCES, STUDY, PreferenceRow, in_order, read_cost
 from scripts.comparison.report import Row, write_overview, write_report
+from scripts.comparison.seeds import over_seeds
 
 PIXEL_SIZES = {"vnc": 4.6, "lucchi-pp": 5.0}
 """Nanometres of public data sets whose files do not tell; other folders need --source-pixel-size and the like."""
@@ -57,6 +65,7 @@ class Comparison:
         preferences: the rows that learn from preferences.
         weights: the network of ``source_only``; None to train it on the source.
         published: ``data`` has the archives of published data sets of these names, see :mod:`bundle.data.published`.
+        tracking_uri: of MLflow, for the trainings and evaluations; None for no tracking.
     """
 
     run: Path
@@ -71,6 +80,7 @@ class Comparison:
     preferences: dict[str, PreferenceRow] = field(default_factory=lambda: PREFERENCES)
     weights: Path | None = None
     published: bool = False
+    tracking_uri: str | None = None
 
     def execute(self) -> list[Row]:
         """Make every cell that is missing; returns the rows of the table, in its order."""
@@ -81,6 +91,22 @@ class Comparison:
     def rows(self) -> tuple[str, ...]:
         """The rows of the table."""
         return in_order(("source_only", *ADAPTATIONS, "supervised"), self.preferences)
+
+    def each_of(self, seeds: Sequence[int]) -> list[Comparison]:
+        """The comparison with each of some seeds; of several, each has a folder of its own in the output folder."""
+        return [
+            replace(
+                self,
+                run=self.run / f"seed{seed}" if len(seeds) > 1 else self.run,
+                seed=seed,
+                cells=replace(self.cells, common={**self.cells.common, "seed": seed}),
+            )
+            for seed in seeds
+        ]
+
+    def groups(self) -> list[list[str]]:
+        """The trainings, those of one stage together."""
+        return [[f"train on {name}" for name in (self.source, self.target)], list(ADAPTATIONS), list(self.preferences)]
 
     def tasks(self) -> dict[str, Task]:
         """All cells, each with those that it waits for; what most others wait for comes first."""
@@ -110,7 +136,18 @@ class Comparison:
     def row(self, name: str) -> Row:
         """Read what was measured of a row."""
         cost = read_cost(self._store(name)) if name in self.preferences else {}
-        return Row(name, self.run / name, read_means(self.run / name / "metrics.csv"), cost)
+        return Row(name, self.run / name, read_means(self.run / name / METRICS_FILE), cost, self.person_time(name))
+
+    def person_time(self, name: str) -> PersonTime:
+        """What a person gives to a row: every instance of the target's training split is a mask of ``supervised``."""
+        domain = self.domains / self.target / f"seed{self.seed}"
+        if name == "supervised":
+            return PersonTime(masks=count_clicks(domain, "points_100.json"))
+        given = self.preferences.get(name)
+        points = ADAPTATIONS.get(given.start if given else name)
+        people = given is not None and given.annotator == "oracle"
+        votes = int(read_cost(self._store(name))["judgements"]) if people else 0
+        return PersonTime(clicks=count_clicks(domain, points) if points else 0, votes=votes)
 
     def checkpoint(self, row: str) -> Path:
         """The network behind a row of the table."""
@@ -161,6 +198,7 @@ class Comparison:
             checkpoint=checkpoint,
             source_dir=self._domain(name),
             pixel_size=self.pixel_size,
+            **self._tracking(f"train on {name}"),
         )
 
     def adapt(self, row: str) -> None:
@@ -175,6 +213,7 @@ class Comparison:
             dataset_dir=self._domain(self.target),
             points=ADAPTATIONS[row],
             init_checkpoint=self.checkpoint("source_only"),
+            **self._tracking(row),
         )
 
     def make_candidates(self, start: str) -> None:
@@ -211,20 +250,36 @@ class Comparison:
             store=self._store(row),
             candidates_dir=self._candidates(given.start),
             pictures_dir=self.run / row,
+            **self._tracking(row),
         )
 
     def evaluate(self, row: str) -> None:
         """Score a network on the target's test split."""
         self.cells.bundle(
-            self.run / row / "metrics.csv",
+            self.run / row / METRICS_FILE,
             "evaluating",
             ("train.json", "evaluate.json"),
             weights=self.checkpoint(row),
             checkpoint=self.checkpoint(row),
             source_dir=self._domain(self.source),
             dataset_dir=self._domain(self.target),
+            **self._tracking(f"evaluate {row}"),
             output_dir=self.run / row,
         )
+
+    def _tracking(self, name: str) -> dict[str, Any]:
+        """Settings of a cell that is recorded; the weights are kept in the output folder anyway."""
+        if self.tracking_uri is None:
+            return {}
+        return {
+            "tracking": "mlflow",
+            "tracking_uri": self.tracking_uri,
+            "experiment_name": EXPERIMENT,
+            "parent_run": f"{self.source} to {self.target}, seed {self.seed}",
+            "run_name": run_name(name, self.seed),
+            "output_dir": self.run / "tracking" / name,
+            "log_network": False,
+        }
 
     def _domain(self, name: str) -> Path | str:
         return SYNTHETIC if name == SYNTHETIC else self.domains / name / f"seed{self.seed}"
@@ -270,16 +325,38 @@ def task_domains(task: str) -> tuple[str, str]:
     return source, target
 
 
+def write_metrics(folder: Path, comparison: Comparison, rows: list[Row], **about: object) -> None:
+    """Write ``metrics.json``: source, target, what else is said of the comparison, and the rows."""
+    found = {row.name: measured(row) for row in rows}
+    pair = {"source": comparison.source, "target": comparison.target}
+    write_json(folder / "metrics.json", {**pair, **about, "rows": found})
+
+
+def measured(row: Row) -> dict[str, Any]:
+    """A row as ``metrics.json`` has it; ``spread`` of several seeds only."""
+    given = {**row.means, **row.cost, "minutes": round(row.time.minutes, 2)}
+    return {**given, "spread": row.spread} if row.spread else given
+
+
 def format_table(rows: list[Row]) -> str:
     """The rows as text, a line for each row and mode; the judgements stand in the first line of a row."""
     width = max(len(row.name) for row in rows) + 2
-    lines = [f"{'':{width}}{'mode':14}" + "".join(f"{m:>8}" for m in SCORES) + f"{'judgements':>12}{'seconds':>9}"]
+    metrics = list(next(iter(rows[0].means.values())))
+    lines = [f"{'':{width}}{'mode':14}" + "".join(f"{m:>10}" for m in metrics) + f"{'judgements':>12}{'seconds':>9}"]
     for row in rows:
         cost = f"{row.cost['judgements']:12.0f}{row.cost['annotation_seconds']:9.0f}" if row.cost else ""
         for mode, means in row.means.items():
-            lines.append(f"{row.name:{width}}{mode:14}" + "".join(f"{means[m]:8.3f}" for m in SCORES) + cost)
+            lines.append(f"{row.name:{width}}{mode:14}" + "".join(f"{means[m]:10.3f}" for m in metrics) + cost)
             cost = ""
     return "\n".join(lines)
+
+
+def open_tracking(uri: str, run: Path) -> None:
+    """Make MLflow's database and its experiment before cells open them side by side."""
+    make_folder(run)
+    client = MlflowClient(uri)
+    if client.get_experiment_by_name(EXPERIMENT) is None:
+        client.create_experiment(EXPERIMENT, str(run / "mlruns") if uri.startswith("sqlite:") else None)
 
 
 def add_seconds(path: Path, seconds: float) -> float:
@@ -321,7 +398,12 @@ def parser() -> argparse.ArgumentParser:
     add("--run", type=Path, default=Path("runs/comparison"), help="output folder (default: runs/comparison)")
     add("--weights", type=Path, help="network of the row source_only (default: it is trained on the source)")
     add("--domains", type=Path, help="folder of prepared domains and their own networks (default: RUN/domains)")
-    add("--seed", type=int, default=0, help="of everything (default: 0)")
+    seeds = options.add_mutually_exclusive_group()
+    seeds.add_argument("--seed", type=int, default=0, help="of everything (default: 0)")
+    seeds.add_argument(
+        "--seeds", type=int, nargs="+", help="several: each in RUN/seedN, the report of their means in RUN"
+    )
+    add("--tracking-uri", help="MLflow's database or server (default: the database RUN/mlruns.db)")
     add("--jobs", type=int, default=2, help="cells at a time (default: 2)")
     add("--study", action="store_true", help="further rows: preferences without adaptation, and annotators that err")
     return options
@@ -349,6 +431,8 @@ def main() -> int:
     source, target = args.source or "synthetic-a", args.target or "synthetic-b"
     # Absolute, for threads and commands in other folders share these paths.
     run = args.run.resolve()
+    seeds = args.seeds or [args.seed]
+    uri = args.tracking_uri or f"sqlite:///{run / 'mlruns.db'}"
     given = {source: args.source_pixel_size, target: args.target_pixel_size}
     overlays = ("presets/cpu.json",) if args.data else ("presets/cpu.json", "tasks/synthetic.json")
     if args.task is not None:
@@ -362,33 +446,44 @@ def main() -> int:
         data=args.data.resolve() if args.data else None,
         pixel_sizes={**sizes, **{name: size for name, size in given.items() if size is not None}},
         pixel_size=args.pixel_size,
-        seed=args.seed,
+        seed=seeds[0],
         cells=Cells(
             overlays=overlays,
-            common={"seed": args.seed},
+            common={"seed": seeds[0]},
             jobs=args.jobs,
         ),
         preferences={**PREFERENCES, **(STUDY if args.study else {})},
         weights=args.weights.resolve() if args.weights else None,
         published=args.task is not None,
+        tracking_uri=uri,
     )
     if comparison.weights is not None and not comparison.weights.is_file():
         print(f"error: --weights {args.weights}: no such file", file=sys.stderr)
         return 2
     print(f"{source} -> {target} in {args.run}", flush=True)
     try:
+        open_tracking(uri, run)
         with stopwatch() as seconds:
             try:
-                rows = comparison.execute()
+                parts = comparison.each_of(seeds)
+                runs = [part.execute() for part in parts]
             finally:
                 total = add_seconds(run / "metrics.json", seconds())
-        means = {row.name: {**row.means, **row.cost} for row in rows}
-        about = {"source": source, "target": target, "seed": args.seed}
-        write_json(run / "metrics.json", {**about, "rows": means, "seconds": total})
+        rows = over_seeds(runs)
+        if len(seeds) > 1:
+            for part, of_seed in zip(parts, runs, strict=True):
+                write_metrics(part.run, comparison, of_seed, seed=part.seed)
+            write_metrics(run, comparison, rows, seeds=seeds, seconds=total)
+        else:
+            write_metrics(run, comparison, rows, seed=seeds[0], seconds=total)
         noise = draw_noise(run, rows) if args.study else None
-        report = write_report(run, f"{source} to {target}", rows, judged="wda_15+lpo", noise=noise)
+        minutes = draw_minutes(run / "minutes.png", rows)
+        groups = comparison.groups()
+        found = read_curves(uri, [name for group in groups for name in group], seeds)
+        curves = draw_curves(run / "curves.png", found, groups) if found else None
+        report = write_report(run, f"{source} to {target}", rows, "wda_15+lpo", noise, minutes, curves)
         write_overview(run, rows, ("source_only", "wda_15", "wda_15+lpo"))
-    except (CellError, MendableError, OSError) as error:
+    except (CellError, MendableError, MlflowException, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"\n{format_table(rows)}\n\n{total:.0f} seconds; pictures: {report}")

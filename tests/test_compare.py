@@ -15,6 +15,7 @@ from scripts.compare import Comparison, draw_noise, format_table, main, parser
 from scripts.comparison import cells as module
 from scripts.comparison.cells import CellError, Cells, Task
 from scripts.comparison.noise_figure import write_noise_figure
+from scripts.comparison.person_time import PersonTime
 from scripts.comparison.preference_rows import PREFERENCES, STUDY, in_order
 from scripts.comparison.report import Row, write_overview, write_report
 from tests.integration.commands import ROOT, TINY
@@ -87,6 +88,17 @@ def test_rows_and_what_they_cost(finished):
     assert cost["wda_15+upo"]["annotation_seconds"] == 0 < cost["wda_15+upo"]["judgements"]
 
 
+def test_what_a_person_gives_to_each_row(finished):
+    """Three training images with three discs each; one click in each image is 15 %."""
+    time = {row.name: row.time for row in finished[1]}
+    assert time["source_only"] == time["uda"] == PersonTime()
+    assert time["wda_15"] == time["wda_15+upo"] == PersonTime(clicks=3)
+    assert time["wda_100"] == PersonTime(clicks=9)
+    assert time["supervised"] == PersonTime(masks=9)
+    votes = int(next(row.cost["judgements"] for row in finished[1] if row.name == "wda_15+lpo"))
+    assert time["wda_15+lpo"] == PersonTime(clicks=3, votes=votes)
+
+
 def test_rows_share_the_candidates_that_were_made_first(finished):
     comparison, _, calls = finished
     folder = comparison.run / "candidates" / "wda_15"
@@ -101,6 +113,25 @@ def test_rows_share_the_candidates_that_were_made_first(finished):
         assert calls[i]["init_checkpoint"] == calls[making]["init_checkpoint"]
     made = max(file.stat().st_mtime_ns for file in folder.iterdir())
     assert made < folder.with_suffix(".sqlite").stat().st_mtime_ns  # no row made them again
+
+
+def test_cells_are_recorded_below_a_run_of_each_seed(finished, monkeypatch, tmp_path):
+    comparison, _, _ = finished
+    calls = []
+    monkeypatch.setattr(
+        module, "run_bundle", lambda arguments, *_, **__: calls.append(parse_command(arguments[2:])) or 0
+    )
+    recorded = Comparison(**{**vars(comparison), "run": tmp_path, "tracking_uri": "sqlite:////tmp/mlruns.db"})
+    (first, second) = recorded.each_of([3, 4])
+    assert [each.run.name for each in (first, second)] == ["seed3", "seed4"]
+    assert recorded.each_of([3])[0].run == tmp_path
+    second.adapt("uda")
+    second.evaluate("uda")
+    assert [call["parent_run"] for call in calls] == ["source to target, seed 4"] * 2
+    assert [call["run_name"] for call in calls] == ["uda, seed 4", "evaluate uda, seed 4"]
+    assert [call["seed"] for call in calls] == [4, 4]
+    assert {call["tracking_uri"] for call in calls} == {"sqlite:////tmp/mlruns.db"}
+    assert calls[1]["output_dir"] == str(second.run / "uda")
 
 
 def test_nothing_is_made_twice(finished, monkeypatch, capsys):
@@ -247,9 +278,9 @@ def test_metrics_file_of_the_program(finished, monkeypatch, capsys):
     content = json.loads((comparison.run / "metrics.json").read_text())
     assert content.keys() == {"source", "target", "seed", "rows", "seconds"} and content["seconds"] >= 100
     assert list(content["rows"]) == ROWS
-    assert content["rows"]["uda"].keys() == {"automatic", "interactive"}
+    assert content["rows"]["uda"].keys() == {"automatic", "interactive", "minutes"}
     learnt = content["rows"]["wda_15+lpo"]
-    assert learnt.keys() == {"automatic", "interactive", "judgements", "annotation_seconds"}
+    assert learnt.keys() == {"automatic", "interactive", "judgements", "annotation_seconds", "minutes"}
     assert learnt["annotation_seconds"] == rows[6].cost["annotation_seconds"]
     assert (
         "What was judged" in (comparison.run / "report.html").read_text()

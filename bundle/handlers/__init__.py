@@ -1,6 +1,7 @@
 from .epoch_seed import EpochSeed
 from .evaluation_pictures import EvaluationPictures
 from .evaluation_table import EvaluationTable
+from .extreme_pictures import ExtremePictures
 from .feedback import Feedback
 from .instance_report import InstanceReport
 from .judgement_pictures import JudgementPictures
@@ -15,6 +16,7 @@ from .reference_policy import ReferencePolicy
 from .resume import Resume
 from .shipped_weights import check_not_shipped
 from .tracked_run import TrackedRun
+from .tracked_validation import TrackedValidation
 from .weights import LoadWeights, SaveWeights
 from .work_dir_lock import WorkDirLock
 
@@ -22,6 +24,7 @@ __all__ = [
     "EpochSeed",
     "EvaluationPictures",
     "EvaluationTable",
+    "ExtremePictures",
     "Feedback",
     "InstanceReport",
     "JudgementPictures",
@@ -36,6 +39,7 @@ __all__ = [
     "Resume",
     "SaveWeights",
     "TrackedRun",
+    "TrackedValidation",
     "WorkDirLock",
     "check_not_shipped",
     "model_settings",

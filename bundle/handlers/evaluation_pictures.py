@@ -89,7 +89,7 @@ class EvaluationPictures:
         scale: pixels of the picture per pixel of the image, along each axis.
     """
 
-    ahead_of = ("TrackedRun",)
+    ahead_of = ("TrackedRun", "TrackedValidation")
 
     def __init__(self, output_dir: str | os.PathLike[str], count: int = 4, scale: int = 2) -> None:
         self.folder = Path(output_dir) / "pictures"

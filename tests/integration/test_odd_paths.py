@@ -90,7 +90,8 @@ def test_evaluation_and_tracking(trained, home, odd, in_root):
     assert str(odd / "images" / f"test {IMAGE}.png") in set(table["image"])
     assert (out / "pictures" / f"test {IMAGE}_automatic.png").is_file()
     client = mlflow.MlflowClient(f"sqlite:///{out}/mlruns.db")
-    (run,) = client.search_runs(client.get_experiment_by_name("prefer-das").experiment_id)
+    found = client.search_runs(client.get_experiment_by_name("prefer-das").experiment_id)
+    (run,) = (run for run in found if "mlflow.parentRunId" in run.data.tags)
     assert run.data.params["dataset_dir"] == str(odd)
     pictures = {file.path for file in client.list_artifacts(run.info.run_id, "pictures")}
     assert f"pictures/test {IMAGE}_automatic.png" in pictures

@@ -161,7 +161,8 @@ def test_tracked_run(settings, tmp_path):
     tracking = {"tracking": "mlflow", "tracking_uri": uri, "output_dir": str(tmp_path / "out")}
     run_here(PREFER, **{**settings, "max_epochs": 2}, **tracking, method="slpo", budget=0.5)
     client = mlflow.MlflowClient(uri)
-    (run,) = client.search_runs(client.get_experiment_by_name("prefer-das").experiment_id)
+    found = client.search_runs(client.get_experiment_by_name("prefer-das").experiment_id)
+    (run,) = (run for run in found if "mlflow.parentRunId" in run.data.tags)
     assert run.info.status == "FINISHED"
     assert run.data.params.items() >= {"method": "slpo", "budget": "0.5", "region_split": "grid:8"}.items()
     metrics = run.data.metrics
