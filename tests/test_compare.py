@@ -255,7 +255,7 @@ def test_table_report_and_pictures(finished, tmp_path):
     assert lines[0].split()[-2:] == ["judgements", "seconds"]
     (first, second) = (line.split() for line in lines if line.startswith("wda_15+lpo"))
     assert first[1] == "automatic" and [float(v) for v in first[-2:]] == [round(v) for v in rows[6].cost.values()]
-    assert second[1] == "interactive" and len(second) == 6
+    assert second[1] == "interactive" and len(second) == 8  # row, mode, four scores, precision, recall
     with Image.open(comparison.run / "wda_15+lpo" / "judgements.png") as picture:
         assert picture.width == 1600
     noise = write_noise_figure(tmp_path / "noise.png", {0.0: 0.8, 0.1: 0.7}, {"a": 0.6, "b": 0.5})

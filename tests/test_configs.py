@@ -15,6 +15,7 @@ from monai.bundle import ConfigParser
 from monai.transforms import Compose, Randomizable
 from PIL import Image
 
+from bundle.data.compact_map import CompactMap
 from bundle.handler_order import check_handler_order
 from tests.config_combinations import SCHEDULES, commands, is_schedule, schedules
 from tests.conftest import section
@@ -226,7 +227,10 @@ def test_a_third_entry_of_normalize_reaches_every_image(tmp_path):
                 if isinstance(transform, Randomizable) or type(transform).__name__ == "LoadJudgementsd":
                     break
                 data = transform(data)
-            assert data["image"][0].max() > 900, (files, name)
+            image = data["image"]
+            if isinstance(image, CompactMap):
+                image = image.crop((slice(0, 60), slice(0, 60)))
+            assert image[0].max() > 900, (files, name)
             seen.add((files[-1], name))
     train = {("train.json", f"{branch}#preprocessing") for branch in ("source", "train", "validate")}
     stage_2 = {("prefer.json", name) for name in ("train#preprocessing", "questionnaire#dataset#transform")}
