@@ -226,7 +226,7 @@ def test_probes_stand_at_points_in_foreground_and_in_background() -> None:
         mask, PseudoLabels(mask, mask, weight, clicks, torch.ones_like(clicks), mask)
     )
     (_, (probes,)) = asked[0]
-    points, queries, negatives = probes.split([clicks.shape[1], engine.queries, engine.negatives])
+    points, queries, negatives = probes.tensor_split((-engine.queries - engine.negatives, -engine.negatives))
     assert {tuple(p) for p in points[positive[0]].tolist()} == {(5.5, 8.5), (12.5, 20.5)}
     inside = mask * weight
     assert all(inside[0, 0, x, y] == 1 for x, y in queries.long())
