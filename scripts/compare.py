@@ -250,8 +250,7 @@ class Comparison:
             checkpoint=self.checkpoint(row),
             source_dir=self._domain(self.source),
             dataset_dir=self._domain(self.target),
-            **self._tracking(f"evaluate {row}"),
-            output_dir=self.run / row,
+            **{**self._tracking(f"evaluate {row}"), "output_dir": self.run / row},
         )
 
     def _tracking(self, name: str) -> dict[str, Any]:
