@@ -56,7 +56,8 @@ def answers(uri):
 @pytest.mark.slow
 def test_a_training_is_recorded_by_a_server(settings, tmp_path):
     with serving(tmp_path) as (uri, _):
-        done = call(command("run", *flags(ADAPT, **settings, **tracked(uri, tmp_path))))
+        validation = {"val_interval": 1, "val_split": "test"}
+        done = call(command("run", *flags(ADAPT, **settings, **validation, **tracked(uri, tmp_path))))
         assert done.returncode == 0, done.stderr
         client = mlflow.MlflowClient(uri)
         experiment = client.get_experiment_by_name("prefer-das")
@@ -65,7 +66,7 @@ def test_a_training_is_recorded_by_a_server(settings, tmp_path):
         assert {stage.info.status, parent.info.status} == {"FINISHED"}
         (output,) = stage.outputs.model_outputs
         assert client.get_logged_model(output.model_id).name == "model"
-        assert [file.path for file in client.list_artifacts(stage.info.run_id)]
+        assert "test_0_automatic" in "".join(file.path for file in client.list_artifacts(stage.info.run_id, "images"))
 
 
 @pytest.mark.slow
