@@ -58,6 +58,7 @@ def ours(weights, image, tmp_path_factory):
                 logging_file=False,
                 checkpoint=str(checkpoint),
                 dataset_dir=str(folder / "image.png"),
+                pixel_size="$None",
                 output_dir=str(folder / kind),
                 foreground=clicks,
                 min_size=min_size,
