@@ -126,7 +126,7 @@ def outcomes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fuzz")
     findings = Findings(folder / "found", "again {target} {number}")
     found = []
-    limits = {"patience": 3, "largest": 1200, "workers": 2}
+    limits = {"patience": 8, "largest": 1200, "workers": 2}
     for outcome in run_campaign(targets, plan.next_task, folder / "work", preload=[PRELOAD], **limits):
         found.append(outcome)
         if outcome.is_finding:

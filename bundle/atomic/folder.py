@@ -33,20 +33,13 @@ def new_folder(output: Path) -> Iterator[Path]:
         StorageError: the disk is full, read-only or over quota, whatever exception the block raised for it.
     """
     output = output.resolve()
-    make_folder(output.parent)
-    with storage_errors(output, output):
-        partial, lock = _make_partial(output)
-    unwanted: Path | None = partial
-    try:
-        with storage_errors(output, partial):
-            yield partial
-            _sync_tree(partial)
-            unwanted = _take_place(partial, output)
-            sync(output.parent)
-    finally:
-        if unwanted is not None:
-            shutil.rmtree(unwanted, ignore_errors=True)
-        os.close(lock)
+    with scratch_folder(output) as partial:
+        yield partial
+        _sync_tree(partial)
+        replaced = _take_place(partial, output)
+        sync(output.parent)
+        if replaced is not None:
+            shutil.rmtree(replaced, ignore_errors=True)
 
 
 @contextmanager

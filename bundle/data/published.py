@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from bundle.data.archives import Member, read_text
 from bundle.data.domain_folder import SPLITS
@@ -16,6 +16,7 @@ from bundle.errors import DataError
 from bundle.json_files import parse_json
 
 _JSON_BYTES = 1 << 20
+_Key = TypeVar("_Key", int, str)
 
 
 class FoundFile(NamedTuple):
@@ -100,13 +101,18 @@ def _numbered(*parts: _Numbered) -> Callable[[Sequence[Member]], Found]:
 
 
 def _by_number(members: Sequence[Member], pattern: str) -> dict[int, Member]:
-    found: dict[int, Member] = {}
+    return _unique(members, pattern, int, "number")
+
+
+def _unique(members: Sequence[Member], pattern: str, key: Callable[[str], _Key], what: str) -> dict[_Key, Member]:
+    """The members whose path ends as the pattern says, by what its first group stands for; each may come once."""
+    found: dict[_Key, Member] = {}
     for member in members:
         match = re.search(rf"(?:^|/){pattern}$", member.name)
         if match:
-            other = found.setdefault(int(match[1]), member)
+            other = found.setdefault(key(match[1]), member)
             if other is not member:
-                raise DataError(f"{member}: has the number of {other}; name the archives or folders of one data set")
+                raise DataError(f"{member}: has the {what} of {other}; name the archives or folders of one data set")
     return found
 
 
@@ -148,14 +154,7 @@ def _nnunet(folder: str) -> Callable[[Sequence[Member]], Found]:
 
 
 def _volumes(members: Sequence[Member], folder: str, end: str) -> dict[str, Member]:
-    found: dict[str, Member] = {}
-    for member in members:
-        match = re.search(rf"(?:^|/){folder}/([\w.-]+){end}\.nii\.gz$", member.name)
-        if match:
-            other = found.setdefault(match[1], member)
-            if other is not member:
-                raise DataError(f"{member}: has the name of {other}; name the archive or folder of one data set")
-    return found
+    return _unique(members, rf"{folder}/([\w.-]+){end}\.nii\.gz", str, "name")
 
 
 def _json(members: Sequence[Member], *names: str) -> tuple[Member, Any] | None:

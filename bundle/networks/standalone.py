@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bundle.networks.promptable_segmenter import PromptableSegmenter
+from bundle.networks.small_components import remove_small_components
 
 
 class InteractiveSegmenter(nn.Module):
@@ -16,24 +17,36 @@ class InteractiveSegmenter(nn.Module):
 
     Brings images to mean 0 and variance 1, and does what :class:`bundle.inferers.PromptedSlidingWindowInferer` does,
     which cannot be scripted: overlapping windows blended with Gaussian weights, images smaller than a window padded
-    with 0. The axes are turned to this bundle's (x, y) and back.
+    with 0. The axes are turned to this bundle's (x, y) and back. Small components of the mask are removed as by
+    :class:`bundle.transforms.LabelInstancesd`.
 
     Args:
         network: scripted with this module.
         window: of the sliding window, (x, y) in pixels, multiples of the network's stride.
         overlap: of neighbouring windows, in [0, 1).
         rotations: 1, or 4 to average over rotations by 90 degrees.
+        threshold: probability above which a pixel belongs to the mask.
+        min_size: components of the mask of this many pixels or fewer get the probability 0; 0 keeps all.
+        connectivity: 4 or 8 neighbours of a pixel.
     """
 
     weights: torch.Tensor
 
     def __init__(
-        self, network: PromptableSegmenter, window: Sequence[int], overlap: float = 0.5, rotations: int = 1
+        self,
+        network: PromptableSegmenter,
+        window: Sequence[int],
+        overlap: float = 0.5,
+        rotations: int = 1,
+        threshold: float = 0.5,
+        min_size: int = 15,
+        connectivity: int = 8,
     ) -> None:
         super().__init__()
         self.network = network
         self.max_points = network.max_points
         self.rotations = rotations
+        self.threshold, self.min_size, self.connectivity = threshold, min_size, connectivity
         self.width, self.height = int(window[0]), int(window[1])
         self.step_x, self.step_y = max(1, int(self.width * (1 - overlap))), max(1, int(self.height * (1 - overlap)))
         self.register_buffer("weights", compute_importance_map((self.width, self.height), mode="gaussian"))
@@ -59,7 +72,9 @@ class InteractiveSegmenter(nn.Module):
         for k in range(self.rotations):
             total = total + torch.rot90(self.slide(torch.rot90(inputs, k, [2, 3])), -k, [2, 3])
         out = (total / self.rotations).transpose(2, 3).contiguous()
-        return torch.sigmoid(out[:, :1]), out[:, 1:].clamp(0, 1)
+        probability = torch.sigmoid(out[:, :1])
+        kept = remove_small_components(probability, self.threshold, self.min_size, self.connectivity)
+        return kept, out[:, 1:].clamp(0, 1)
 
     def slide(self, inputs: torch.Tensor) -> torch.Tensor:
         """Mean (B,2,X,Y) of the logits and densities of all windows of images (B,3,X,Y)."""

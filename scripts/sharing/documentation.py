@@ -64,7 +64,7 @@ The image is scaled so that its percentiles {low:g} and {high:g} become 0 and 1,
 tiles be {2 * max(width, height)} pixels wide or more, so that each holds mitochondria and other tissue.
 
 A pixel belongs to the mask where its probability is above {model.threshold:g}: `binarize` under `postprocessing` in
-`rdf.yaml`.
+`rdf.yaml`. In connected components of {model.segmenter.min_size} pixels or fewer the weights give the probability 0.
 
 ## Limits
 

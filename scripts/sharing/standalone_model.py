@@ -22,7 +22,6 @@ from bundle.inferers import PromptedSlidingWindowInferer
 from bundle.networks import PromptableSegmenter
 from bundle.networks.standalone import AutomaticSegmenter, InteractiveSegmenter
 from bundle.preflight import check_crop_size
-from bundle.transforms import SplitOutputd
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,6 +36,7 @@ class StandaloneModel:
         segmenter: does the same without this bundle, for images that are clipped to ``percentiles``.
         normalize: what the network expects of an image.
         percentiles: of it, in percent.
+        postprocessing: of what the inferer gives, to mask and density.
         threshold: probability above which a pixel is foreground.
         pixel_size: of the images that it is made for, in nanometres; None for unknown.
     """
@@ -46,6 +46,7 @@ class StandaloneModel:
     segmenter: InteractiveSegmenter
     normalize: Compose
     percentiles: tuple[float, float]
+    postprocessing: Compose
     threshold: float
     pixel_size: float | None
 
@@ -62,7 +63,7 @@ class StandaloneModel:
     def segment(
         self, image: NDArray[Any], clicks: NDArray[np.float32] | None = None
     ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-        """Segment an image as inference does, but for the removal of small components.
+        """Segment an image as inference does.
 
         Args:
             image: (Y,X), of any type.
@@ -76,8 +77,8 @@ class StandaloneModel:
         drawn = torch.zeros(2, *section.shape[1:]) if clicks is None else torch.from_numpy(clicks).mT
         with torch.no_grad():
             out = self.inferer(torch.cat((normalized, drawn))[None], self.network)[0]
-        item = SplitOutputd(threshold=self.threshold)({K.PRED: out})
-        return item[K.PRED][0].mT.bool().numpy(), item[K.DENSITY][0].mT.numpy()
+        item = self.postprocessing({K.PRED: out})
+        return item[K.PRED].mT.bool().numpy(), item[K.DENSITY][0].mT.numpy()
 
 
 def load_model(checkpoint: Path, overlays: Sequence[Path] = (), pixel_size: float | None = None) -> StandaloneModel:
@@ -105,14 +106,16 @@ def load_model(checkpoint: Path, overlays: Sequence[Path] = (), pixel_size: floa
     load_weights(network, checkpoint, config.get_parsed_content("model_settings"))
     window = config.get_parsed_content("crop_size")
     check_crop_size(window, network.stride)
-    overlap, rotations = config.get_parsed_content("overlap"), config.get_parsed_content("rotations")
+    names = ("overlap", "rotations", "threshold", "min_size", "connectivity")
+    settings = {name: config.get_parsed_content(name) for name in names}
     return StandaloneModel(
         network=network.eval(),
         inferer=config.get_parsed_content("inferer"),
-        segmenter=InteractiveSegmenter(network, window, overlap, rotations),
+        segmenter=InteractiveSegmenter(network, window, **settings),
         normalize=Compose(config.get_parsed_content("normalize")),
         percentiles=percentiles,
-        threshold=config.get_parsed_content("threshold"),
+        postprocessing=config.get_parsed_content("postprocessing"),
+        threshold=settings["threshold"],
         pixel_size=config.get_parsed_content("pixel_size"),
     )
 

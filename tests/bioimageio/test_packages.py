@@ -7,18 +7,22 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage.transform import downscale_local_mean
 
 from bundle import keys as K
 from bundle.networks.standalone import standardize
 from bundle.synthetic.generator import generate_image
 from bundle.synthetic.styles import STYLES
-from scripts.export_bioimageio import main
+from scripts.export_bioimageio import main as export
+from scripts.infer import main as infer
 from scripts.sharing.standalone_model import load_model
 from tests.documents import blocks
 from tests.integration.commands import ROOT
 
 pytest.importorskip("bioimageio.core", reason="bioimageio.core is not installed; `make bioimageio-test` does it")
 pytestmark = pytest.mark.slow
+
+REAL = ROOT / "../shared/data"
 
 CLICKS = [[10, 60], [100, 20]]
 """(x, y) in an image of 130 x 77 pixels. Turned, the second would lie outside."""
@@ -31,7 +35,7 @@ def packages(weights, tmp_path_factory):
     folder = tmp_path_factory.mktemp("packages")
     options = ["--pixel-size", "8", "--license", "CC-BY-4.0", "--author", "Ada Lovelace"]
     command = ["--checkpoint", str(checkpoint), "--config", str(overlay), "--output", str(folder), *options]
-    assert main(command) == 0
+    assert export(command) == 0
     return {kind: folder / f"model-{kind}.zip" for kind in ("automatic", "interactive")}
 
 
@@ -45,12 +49,12 @@ def image():
 
 @pytest.fixture(scope="module")
 def ours(weights, image, tmp_path_factory):
-    """The masks (Y,X) bool of ``monai.bundle run`` by kind. Packages keep small components, which some clicks make."""
+    """The masks (Y,X) bool of ``monai.bundle run`` by kind."""
     checkpoint, overlay = weights
     folder = tmp_path_factory.mktemp("inference")
     Image.fromarray(image).save(folder / "image.png")
     masks = {}
-    for kind, clicks, min_size in (("automatic", [], 15), ("interactive", CLICKS, 0)):
+    for kind, clicks in (("automatic", []), ("interactive", CLICKS)):
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(ROOT)
             monai.bundle.run(
@@ -58,9 +62,9 @@ def ours(weights, image, tmp_path_factory):
                 logging_file=False,
                 checkpoint=str(checkpoint),
                 dataset_dir=str(folder / "image.png"),
+                pixel_size="$None",
                 output_dir=str(folder / kind),
                 foreground=clicks,
-                min_size=min_size,
             )
         masks[kind] = np.asarray(Image.open(folder / kind / "image_mask.png")) > 0
     return masks
@@ -102,6 +106,26 @@ def test_mask_is_that_of_inference(packages, ours, image, kind):
     assert set(np.unique(mask)) == {0, 1}
     assert 0.02 < ours[kind].mean() < 0.9
     assert dice(mask[0] > 0, ours[kind]) > 0.999
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real EM of ../shared/data is not here")
+@pytest.mark.parametrize("domain", ["vnc", "lucchi-pp"])
+@pytest.mark.parametrize("weights_name", ["model", "model_synthetic"])
+def test_shipped_weights_give_the_mask_of_inference_on_real_images(domain, weights_name, tmp_path):
+    checkpoint = ROOT / "models" / f"{weights_name}.pt"
+    assert export(["--checkpoint", str(checkpoint), "--output", str(tmp_path)]) == 0
+    (tmp_path / "images").mkdir()
+    for path in sorted((REAL / domain / "test" / "images").iterdir())[:3]:
+        small = downscale_local_mean(np.asarray(Image.open(path)), (4, 4))  # about 20 nm
+        Image.fromarray(small.round().astype(np.uint8)).save(tmp_path / "images" / path.name)
+    command = [str(tmp_path / "images"), "--output", str(tmp_path / "ours"), "--checkpoint", str(checkpoint)]
+    assert infer([*command, "--pixel-size", "20"]) == 0
+    for path in (tmp_path / "images").iterdir():
+        ours = np.asarray(Image.open(tmp_path / "ours" / f"{path.stem}_mask.png")) > 0
+        image = np.asarray(Image.open(path))
+        mask = predict(tmp_path / f"{weights_name}-automatic.zip", image=image[None])["mask"]
+        assert ours.sum() > 200
+        assert dice(mask[0] > 0, ours) > 0.999
 
 
 def test_clicks_are_optional_and_count(packages, ours, image):
@@ -183,7 +207,7 @@ def test_what_the_format_does_not_take_is_one_line(weights, tmp_path, capsys, op
     checkpoint, overlay = weights
     command = ["--checkpoint", str(checkpoint), "--config", str(overlay), "--output", str(tmp_path)]
     value = "do as you like" if option == "--license" else "do as/or as you like"
-    assert main([*command, option, value]) == 2
+    assert export([*command, option, value]) == 2
     error = capsys.readouterr().err
     assert words in error
     assert len(error.splitlines()) == 1

@@ -62,7 +62,7 @@ def _config(**options):
     parser = ConfigParser(ConfigParser.load_config_file(CONFIGS / "inference.json"))
     parser["network_def"] = {"_target_": f"{__name__}.Echo"}
     del parser.config["handlers"][0]
-    for name, value in {"device": "$torch.device('cpu')", "min_size": 0, **options}.items():
+    for name, value in {"device": "$torch.device('cpu')", "min_size": 0, "pixel_size": None, **options}.items():
         parser[name] = value
     return parser
 
@@ -132,7 +132,7 @@ def test_network_and_preprocessing_are_those_of_the_training():
         assert inference[name] == train[name], name
     alone = ("SqueezeDimd", "bundle.transforms.ToInputPixelsd")  # a domain folder is at the network's pixel size
     post = [transform for transform in inference["postprocessing"]["transforms"] if transform["_target_"] not in alone]
-    assert post == train["validate"]["postprocessing"]["transforms"]
+    assert post == train["validate"]["masks"]
     assert [inference[name] for name in ("threshold", "min_size", "connectivity")] == [
         train[name] for name in ("threshold", "min_size", "connectivity")
     ]
@@ -152,6 +152,7 @@ def _workflow(tmp_path, **options):
         dataset_dir=str(tmp_path / "a.png"),
         output_dir=str(tmp_path / "out"),
         checkpoint=str(tmp_path / "model.pt"),
+        pixel_size="$None",
         **options,
     )
 

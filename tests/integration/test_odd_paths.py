@@ -77,6 +77,7 @@ def test_inference(trained, home, odd):
     ):
         options |= {"dataset_dir": config_text(given), "output_dir": config_text(home / name)}
         options |= {"checkpoint": trained["checkpoint"], "crop_size": [32, 32], "device": "cpu"}
+        options |= {"pixel_size": "$None"}
         done = call(command("run", "--config_file", str(INFER), *tiny(INFER, **options)))
         assert done.returncode == 0, done.stderr[-3000:]
         assert (home / name / f"test {IMAGE}_mask.png").is_file()

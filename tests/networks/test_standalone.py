@@ -1,10 +1,12 @@
 """TorchScript for other programs answers as our inference does, though its axes are (y, x)."""
 
+import numpy as np
 import pytest
 import torch
 from monai.transforms import NormalizeIntensity
 
 from bundle.inferers import PromptedSlidingWindowInferer
+from bundle.metrics import label_instances
 from bundle.networks.standalone import AutomaticSegmenter, InteractiveSegmenter, standardize, window_starts
 from tests.networks.tiny import tiny_segmenter
 
@@ -22,7 +24,7 @@ def inputs_of(width, height, clicks):
     return image, drawn
 
 
-def segmenters(rotations=1):
+def segmenters(rotations=1, threshold=0.5, min_size=0):
     """Our inference as a function of images and clicks (B,C,X,Y), and the scripted module."""
     network = tiny_segmenter()
     inferer = PromptedSlidingWindowInferer(WINDOW, 0.5, 1, rotations, network.max_points)
@@ -31,7 +33,7 @@ def segmenters(rotations=1):
         normalized = torch.stack([torch.as_tensor(NormalizeIntensity()(one)) for one in image])
         return inferer(torch.cat((normalized, clicks), dim=1), network)
 
-    return ours, torch.jit.script(InteractiveSegmenter(network, WINDOW, 0.5, rotations))
+    return ours, torch.jit.script(InteractiveSegmenter(network, WINDOW, 0.5, rotations, threshold, min_size))
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -52,6 +54,19 @@ def test_rotations_are_averaged_as_inference_does():
     image, drawn = inputs_of(40, 30, 4)
     expected = ours(image, drawn)
     torch.testing.assert_close(scripted(image.mT, drawn.mT)[0].mT, expected[:, :1].sigmoid(), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_small_components_of_the_mask_have_the_probability_0():
+    image, drawn = inputs_of(61, 45, 4)
+    for min_size in (2, 15):
+        ours, scripted = segmenters(threshold=0.45, min_size=min_size)
+        masks = (ours(image, drawn)[:, :1].sigmoid() > 0.45).mT
+        expected = np.stack([label_instances(mask, min_size) > 0 for mask in masks])
+        probability, _ = scripted(image.mT.contiguous(), drawn.mT.contiguous())
+        assert masks.sum() > expected.sum() > 0
+        np.testing.assert_array_equal(probability > 0.45, expected)
+        assert probability[masks.numpy() & ~expected].max() == 0
 
 
 @torch.no_grad()
