@@ -36,7 +36,7 @@ from scripts.comparison.curves import EXPERIMENT, read_curves, run_name
 from scripts.comparison.figures import draw_curves, draw_minutes
 from scripts.comparison.noise_figure import write_noise_figure
 from scripts.comparison.person_time import PersonTime, count_clicks
-from scripts.comparison.preference_rows import NOISE, PREFERENCES, STUDY, PreferenceRow, in_order, read_cost
+from scripts.comparison.preference_rows import ABLATION, NOISE, PREFERENCES, STUDY, PreferenceRow, in_order, read_cost
 from scripts.comparison.report import Row, write_overview, write_report
 from scripts.comparison.seeds import over_seeds
 
@@ -64,6 +64,9 @@ class Comparison:
         cells: runs the commands.
         preferences: the rows that learn from preferences.
         weights: the network of ``source_only``; None to train it on the source.
+        init: what the trainings on one domain alone start from; None for random weights.
+        split: of the target, on which the rows are scored.
+        only: names of the rows to make; None for all.
         published: ``data`` has the archives of published data sets of these names, see :mod:`bundle.data.published`.
         tracking_uri: of MLflow, for the trainings and evaluations; None for no tracking.
     """
@@ -79,6 +82,9 @@ class Comparison:
     cells: Cells
     preferences: dict[str, PreferenceRow] = field(default_factory=lambda: PREFERENCES)
     weights: Path | None = None
+    init: Path | None = None
+    split: str = "test"
+    only: Sequence[str] | None = None
     published: bool = False
     tracking_uri: str | None = None
 
@@ -90,7 +96,8 @@ class Comparison:
     @property
     def rows(self) -> tuple[str, ...]:
         """The rows of the table."""
-        return in_order(("source_only", *ADAPTATIONS, "supervised"), self.preferences)
+        every = in_order(("source_only", *ADAPTATIONS, "supervised"), self.preferences)
+        return every if self.only is None else tuple(row for row in every if row in self.only)
 
     def each_of(self, seeds: Sequence[int]) -> list[Comparison]:
         """The comparison with each of some seeds; of several, each has a folder of its own in the output folder."""
@@ -109,7 +116,7 @@ class Comparison:
         return [[f"train on {name}" for name in (self.source, self.target)], list(ADAPTATIONS), list(self.preferences)]
 
     def tasks(self) -> dict[str, Task]:
-        """All cells, each with those that it waits for; what most others wait for comes first."""
+        """The cells of the rows, each with those that it waits for; what most others wait for comes first."""
         source, target = f"train on {self.source}", f"train on {self.target}"
         trained = {
             "source_only": source,
@@ -131,7 +138,12 @@ class Comparison:
         for row in self.rows:
             after = [trained[row], f"prepare {self.target}"]
             tasks[f"evaluate {row}"] = Task(partial(self.evaluate, row), after)
-        return tasks
+        needed, found = [f"evaluate {row}" for row in self.rows], set()
+        while needed:
+            name = needed.pop()
+            found.add(name)
+            needed += tasks[name].after
+        return {name: task for name, task in tasks.items() if name in found}
 
     def row(self, name: str) -> Row:
         """Read what was measured of a row."""
@@ -195,9 +207,11 @@ class Comparison:
             checkpoint,
             "training",
             ("train.json", "source.json"),
+            weights=self.init,
             checkpoint=checkpoint,
             source_dir=self._domain(name),
             pixel_size=self.pixel_size,
+            init_checkpoint=self.init,
             **self._tracking(f"train on {name}"),
         )
 
@@ -248,13 +262,14 @@ class Comparison:
             annotator=given.annotator,
             noise=given.noise,
             store=self._store(row),
-            candidates_dir=self._candidates(given.start),
+            candidates_dir=self.run / "candidates" / row if given.rounds else self._candidates(given.start),
             pictures_dir=self.run / row,
+            **given.settings,
             **self._tracking(row),
         )
 
     def evaluate(self, row: str) -> None:
-        """Score a network on the target's test split."""
+        """Score a network on the split of the target."""
         self.cells.bundle(
             self.run / row / METRICS_FILE,
             "evaluating",
@@ -263,6 +278,7 @@ class Comparison:
             checkpoint=self.checkpoint(row),
             source_dir=self._domain(self.source),
             dataset_dir=self._domain(self.target),
+            val_split=self.split,
             **{**self._tracking(f"evaluate {row}"), "output_dir": self.run / row},
         )
 
@@ -286,7 +302,8 @@ class Comparison:
     def _trained(self, name: str) -> Path:
         if name == self.source and self.weights is not None:
             return self.weights
-        return self.domains / name / f"trained-seed{self.seed}.pt"
+        start = "" if self.init is None else f"-from-{self.init.stem}"
+        return self.domains / name / f"trained{start}-seed{self.seed}.pt"
 
     def _candidates(self, start: str) -> Path:
         return self.run / "candidates" / start
@@ -396,6 +413,10 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--run", type=Path, default=Path("runs/comparison"), help="output folder (default: runs/comparison)")
     add("--weights", type=Path, help="network of the row source_only (default: it is trained on the source)")
+    add("--init", type=Path, help="weights that trainings on one domain alone start from (default: random ones)")
+    add("--schedule", type=Path, help="configuration behind the preset, of how long to train and at what rate")
+    add("--split", default="test", help="of the target, to score on (default: test; validation to choose settings by)")
+    add("--rows", nargs="+", metavar="ROW", help="rows to make, and what they need (default: all)")
     add("--domains", type=Path, help="folder of prepared domains and their own networks (default: RUN/domains)")
     seeds = options.add_mutually_exclusive_group()
     seeds.add_argument("--seed", type=int, default=0, help="of everything (default: 0)")
@@ -405,6 +426,7 @@ def parser() -> argparse.ArgumentParser:
     add("--tracking-uri", help="MLflow's database or server (default: the database RUN/mlruns.db)")
     add("--jobs", type=int, default=2, help="cells at a time (default: 2)")
     add("--study", action="store_true", help="further rows: preferences without adaptation, and annotators that err")
+    add("--ablation", action="store_true", help="further rows: parts of the loss alone, rounds, an annotator that errs")
     return options
 
 
@@ -436,6 +458,8 @@ def main() -> int:
     overlays = ("presets/cpu.json",) if args.data else ("presets/cpu.json", "tasks/synthetic.json")
     if args.task is not None:
         overlays = ("presets/paper.json", f"tasks/{args.task}.json")
+    if args.schedule is not None:
+        overlays = (*overlays, str(args.schedule.resolve()))
     sizes = PIXEL_SIZES if args.data else {source: args.pixel_size, target: args.pixel_size}
     comparison = Comparison(
         run=run,
@@ -451,13 +475,21 @@ def main() -> int:
             common={"seed": seeds[0]},
             jobs=args.jobs,
         ),
-        preferences={**PREFERENCES, **(STUDY if args.study else {})},
+        preferences={**PREFERENCES, **(STUDY if args.study else {}), **(ABLATION if args.ablation else {})},
         weights=args.weights.resolve() if args.weights else None,
+        init=args.init.resolve() if args.init else None,
+        split=args.split,
+        only=args.rows,
         published=args.task is not None,
         tracking_uri=uri,
     )
-    if comparison.weights is not None and not comparison.weights.is_file():
-        print(f"error: --weights {args.weights}: no such file", file=sys.stderr)
+    for option, path in (("weights", args.weights), ("init", args.init), ("schedule", args.schedule)):
+        if path is not None and not path.is_file():
+            print(f"error: --{option} {path}: no such file", file=sys.stderr)
+            return 2
+    known = replace(comparison, only=None).rows
+    if unknown := [row for row in args.rows or [] if row not in known]:
+        print(f"error: --rows {unknown[0]}: expected some of {', '.join(known)}", file=sys.stderr)
         return 2
     print(f"{source} -> {target} in {args.run}", flush=True)
     try:
@@ -475,7 +507,7 @@ def main() -> int:
             write_metrics(run, comparison, rows, seeds=seeds, seconds=total)
         else:
             write_metrics(run, comparison, rows, seed=seeds[0], seconds=total)
-        noise = draw_noise(run, rows) if args.study else None
+        noise = draw_noise(run, rows) if args.study and not args.rows else None
         minutes = draw_minutes(run / "minutes.png", rows)
         groups = comparison.groups()
         found = read_curves(uri, [name for group in groups for name in group], seeds)
