@@ -54,15 +54,24 @@ STUDY = {
 }
 """Preferences alone, without adaptation before; and annotators that err."""
 
+LOSSES = ("ipo", "hinge", "pixel", "component")
+
 ABLATION = {
     "wda_15+lpo_nll_alone": PreferenceRow("wda_15", "lpo", settings={"loss_weights#preference": 0.0}),
     "wda_15+lpo_dpo_alone": PreferenceRow("wda_15", "lpo", settings={"loss_weights#nll": 0.0}),
+    **{f"wda_15+lpo_{loss}": PreferenceRow("wda_15", "lpo", settings={"loss_type": loss}) for loss in LOSSES},
+    "wda_15+lpo_hard": PreferenceRow("wda_15", "lpo", settings={"hard_rejected": 1}),
     "wda_15+slpo_15_three_rounds": PreferenceRow(
         "wda_15", "slpo", budget=0.05, settings={"feedback_every": "$max(1, @max_epochs // 3)"}
     ),
+    "wda_15+slpo_15_objects": PreferenceRow(
+        "wda_15", "slpo", budget=0.15, settings={"region_split": "objects:3", "shown_count": 3}
+    ),
+    "wda_15+slpo_15_none": PreferenceRow("wda_15", "slpo", budget=0.15, settings={"none_below": 0.5}),
     "wda_15+slpo_15@0.2": PreferenceRow("wda_15", "slpo", budget=0.15, noise=0.2),
 }
-"""One part of the loss without the other; as many questions in rounds; one judgement in five that errs."""
+"""One part of the loss without the other, other comparisons beside the likelihood, the hardest rejected candidate alone,
+as many questions in rounds, questions about whole objects, *none of these*, and one judgement in five that errs."""
 
 
 def in_order(rows: tuple[str, ...], preferences: dict[str, PreferenceRow]) -> tuple[str, ...]:
