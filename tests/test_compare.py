@@ -14,9 +14,10 @@ from bundle.errors import SettingError
 from bundle.json_files import read_json
 from bundle.preferences.store.judgement_store import JudgementStore
 from bundle.preflight import check_overrides, parse_command
-from scripts.compare import Comparison, draw_noise, format_table, main, parser
+from scripts.compare import draw_noise, format_table, main, parser
 from scripts.comparison import cells as module
 from scripts.comparison.cells import CellError, Cells, Task
+from scripts.comparison.comparison import Comparison
 from scripts.comparison.noise_figure import write_noise_figure
 from scripts.comparison.person_time import PersonTime
 from scripts.comparison.preference_rows import ABLATION, PREFERENCES, STUDY, in_order

@@ -70,8 +70,8 @@ ABLATION = {
     "wda_15+slpo_15_none": PreferenceRow("wda_15", "slpo", budget=0.15, settings={"none_below": 0.5}),
     "wda_15+slpo_15@0.2": PreferenceRow("wda_15", "slpo", budget=0.15, noise=0.2),
 }
-"""One part of the loss without the other, other comparisons beside the likelihood, the hardest rejected candidate alone,
-as many questions in rounds, questions about whole objects, *none of these*, and one judgement in five that errs."""
+"""One part of the loss without the other; other comparisons beside the likelihood, one rejected candidate;
+as many questions in rounds, questions about whole objects, *none of these*, one judgement in five that errs."""
 
 
 def in_order(rows: tuple[str, ...], preferences: dict[str, PreferenceRow]) -> tuple[str, ...]:
