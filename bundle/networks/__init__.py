@@ -1,5 +1,6 @@
 from .conv_encoder import ConvEncoder
+from .placement import place
 from .promptable_segmenter import PromptableSegmenter
 from .vit_encoder import ViTEncoder
 
-__all__ = ["ConvEncoder", "PromptableSegmenter", "ViTEncoder"]
+__all__ = ["ConvEncoder", "PromptableSegmenter", "ViTEncoder", "place"]
