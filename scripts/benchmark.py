@@ -1,9 +1,10 @@
-"""Measure how fast the bundle's parts are, and what its data take of the memory.
+"""Measure how fast the bundle's parts are, what its data take of the memory, and how good its masks are.
 
 python -m scripts.benchmark decode --json runs/decode.json
 python -m scripts.benchmark steps --json runs/steps.json
 python -m scripts.benchmark click --json runs/click.json
 python -m scripts.benchmark memory --json runs/memory.json
+python -m scripts.benchmark quality --json runs/quality.json --pairs vnc:lucchi-pp lucchi-pp:vnc -- --data scans
 """
 
 import argparse
@@ -23,6 +24,7 @@ from bundle.inferers import ClickSession
 from bundle.json_files import write_json
 from bundle.networks import PromptableSegmenter
 from scripts.benchmarks.configs import ROOT, read_config
+from scripts.benchmarks.quality import add_quality
 from scripts.benchmarks.section_cache import build_cache, held_bytes, resident_bytes, write_sections
 from scripts.benchmarks.timing import medians
 from scripts.benchmarks.training_steps import PIXEL_SIZE, STAGES, build_trainer, make_batches, step
@@ -57,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     memory.add_argument("--size", type=_positive, default=4096, help="side of a section in pixels")
     memory.add_argument("--of", type=_positive, default=400, help="sections of each domain to say the memory of")
     memory.set_defaults(measure=measure_memory, accepted={"total_gb": (0.0, 16.0)})
+    add_quality(commands)
     return options
 
 
