@@ -70,10 +70,11 @@ def test_results_of_steps(tmp_path, capsys) -> None:
     assert {"points": 4, "regions": 64, "candidates": 8, "batch": 1, "size": 64}.items() <= results.items()
 
 
+@pytest.mark.slow
 def test_memory_of_a_section(tmp_path, capsys) -> None:
     """A byte a pixel of the image, and of labels, instances and density at most a fifth more."""
     file = tmp_path / "memory.json"
-    status = benchmark.main(["memory", "--json", str(file), "--sections", "2", "--size", "1024", "--of", "400"])
+    status = benchmark.main(["memory", "--json", str(file), "--sections", "1", "--size", "1024", "--of", "400"])
     results = json.loads(file.read_text())
     pixels = 1024**2 / 1e6
     assert pixels < results["target_mb"] < 1.02 * pixels
@@ -81,7 +82,7 @@ def test_memory_of_a_section(tmp_path, capsys) -> None:
     larger = [max(results[f"{name}_mb"], results[f"{name}_process_mb"]) for name in ("source", "target")]
     assert results["total_gb"] == pytest.approx(sum(larger) * 400 / 1e3)
     assert status == int(results["total_gb"] > 16)
-    assert (results["sections"], results["size"], results["of"]) == (2, 1024, 400)
+    assert (results["sections"], results["size"], results["of"]) == (1, 1024, 400)
 
 
 def test_all_that_a_cache_holds_is_counted() -> None:
