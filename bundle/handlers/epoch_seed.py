@@ -16,7 +16,7 @@ class EpochSeed:
     """Seed Python, NumPy, PyTorch and the transforms of a data set when an epoch starts, from the number of the epoch.
 
     So a run that is resumed after an epoch draws what an undisturbed one draws, and needs no state of any generator.
-    Place it first: others draw when an epoch starts. Worker processes that are started for the epoch are seeded from
+    Place it before all that draws when an epoch starts. Worker processes that are started for the epoch are seeded from
     PyTorch's generator; those that stay, by :class:`bundle.data.ReseededDataset`.
 
     Args:
