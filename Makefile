@@ -58,6 +58,7 @@ bench: $(INSTALLED)
 	$(BIN)/python -m scripts.benchmark decode --json runs/decode.json
 	$(BIN)/python -m scripts.benchmark steps --json runs/steps.json
 	$(BIN)/python -m scripts.benchmark click --json runs/click.json --threads 2
+	$(BIN)/python -m scripts.benchmark memory --json runs/memory.json
 
 # make weights [DATA=DIR [DATA_PIXEL_SIZE=4.6]]: hours; interrupted, it goes on where it was
 weights: $(INSTALLED)

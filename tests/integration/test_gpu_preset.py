@@ -12,8 +12,9 @@ from monai.bundle import ConfigParser
 
 from bundle.engines.parts_trainer import PartsTrainer
 from bundle.handlers.weights import load_weights
+from tests.integration import test_exact_resume
 from tests.integration.commands import ADAPT, TINY, run_here
-from tests.integration.test_exact_resume import at, stage  # noqa: F401  # a fixture
+from tests.integration.test_exact_resume import stage  # noqa: F401  # a fixture
 from tests.integration.test_training import STATE, equal, read
 
 PRESET = "configs/presets/gpu.json"
@@ -49,6 +50,12 @@ def parsed(files, **settings):
     parser.read_config(files)
     parser.update({**TINY, **settings})
     return parser
+
+
+def at(folder, settings):
+    """Settings of a run in a folder; ``variants`` are no text."""
+    texts = {name: value for name, value in settings.items() if name != "variants"}
+    return {**settings, **test_exact_resume.at(folder, texts)}
 
 
 @pytest.fixture
@@ -103,6 +110,7 @@ def test_a_stage_in_bfloat16_is_near_to_float32(short, losses, tmp_path, domain_
         checkpoint=str(tmp_path / "fast" / "weights.pt"),
         dataset_dir=str(domain_pair.target / "images"),
         output_dir=str(out),
+        image_pixel_size=20.0,
     )
     assert len(list(out.glob("*_mask.png"))) == len(list((domain_pair.target / "images").iterdir()))
 
