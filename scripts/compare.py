@@ -31,6 +31,7 @@ from bundle.handlers.evaluation_table import METRICS_FILE
 from bundle.json_files import read_json, write_json
 from bundle.metrics import DETAILS, NATIVE, SCORES
 from bundle.synthetic.generator import write_domain
+from scripts.comparison.baselines import BASELINES, EVALUATIONS, baseline_time, baseline_trainings
 from scripts.comparison.cells import CellError, Cells, Task, stopwatch
 from scripts.comparison.curves import EXPERIMENT, read_curves, run_name
 from scripts.comparison.figures import draw_curves, draw_minutes
@@ -63,6 +64,7 @@ class Comparison:
         seed: of everything.
         cells: runs the commands.
         preferences: the rows that learn from preferences.
+        baselines: make the rows of :data:`scripts.comparison.baselines.BASELINES` too.
         weights: the network of ``source_only``; None to train it on the source.
         published: ``data`` has the archives of published data sets of these names, see :mod:`bundle.data.published`.
         tracking_uri: of MLflow, for the trainings and evaluations; None for no tracking.
@@ -78,6 +80,7 @@ class Comparison:
     seed: int
     cells: Cells
     preferences: dict[str, PreferenceRow] = field(default_factory=lambda: PREFERENCES)
+    baselines: bool = False
     weights: Path | None = None
     published: bool = False
     tracking_uri: str | None = None
@@ -90,7 +93,8 @@ class Comparison:
     @property
     def rows(self) -> tuple[str, ...]:
         """The rows of the table."""
-        return in_order(("source_only", *ADAPTATIONS, "supervised"), self.preferences)
+        every = in_order(("source_only", *ADAPTATIONS, "supervised"), self.preferences)
+        return every + (BASELINES if self.baselines else ())
 
     def each_of(self, seeds: Sequence[int]) -> list[Comparison]:
         """The comparison with each of some seeds; of several, each has a folder of its own in the output folder."""
@@ -128,9 +132,13 @@ class Comparison:
             tasks[f"make candidates from {start}"] = Task(partial(self.make_candidates, start), after)
         for row, given in self.preferences.items():
             tasks[trained[row]] = Task(partial(self.prefer, row), [f"make candidates from {given.start}"])
+        if self.baselines:
+            for row, task in baseline_trainings(self).items():
+                trained[row] = f"train {row}"
+                tasks[trained[row]] = task
         for row in self.rows:
-            after = [trained[row], f"prepare {self.target}"]
-            tasks[f"evaluate {row}"] = Task(partial(self.evaluate, row), after)
+            after = [trained.get(row, source), f"prepare {self.target}"]
+            tasks[f"evaluate {row}"] = Task(partial(self.evaluate, row, **EVALUATIONS.get(row, {})), after)
         return tasks
 
     def row(self, name: str) -> Row:
@@ -141,6 +149,8 @@ class Comparison:
     def person_time(self, name: str) -> PersonTime:
         """What a person gives to a row: every instance of the target's training split is a mask of ``supervised``."""
         domain = self.domains / self.target / f"seed{self.seed}"
+        if name in BASELINES:
+            return baseline_time(self, name)
         if name == "supervised":
             return PersonTime(masks=count_clicks(domain, "points_100.json"))
         given = self.preferences.get(name)
@@ -151,7 +161,7 @@ class Comparison:
 
     def checkpoint(self, row: str) -> Path:
         """The network behind a row of the table."""
-        trained = {"source_only": self.source, "supervised": self.target}
+        trained = {"source_only": self.source, "histogram_matching": self.source, "supervised": self.target}
         return self._trained(trained[row]) if row in trained else self.run / f"{row}.pt"
 
     def prepare(self, name: str) -> None:
@@ -190,15 +200,20 @@ class Comparison:
 
     def train_on(self, name: str) -> None:
         """Train on a domain's masks: the source-only row of one direction, the supervised row of the other."""
-        checkpoint = self._trained(name)
+        self.supervise(self._trained(name), name, f"train on {name}")
+
+    def supervise(
+        self, checkpoint: Path, domain: str | Path, name: str, configs: Sequence[str] = ("train.json", "source.json")
+    ) -> None:
+        """Train on the masks of a domain, by its name, or of a domain folder."""
         self.cells.bundle(
             checkpoint,
             "training",
-            ("train.json", "source.json"),
+            configs,
             checkpoint=checkpoint,
-            source_dir=self._domain(name),
+            source_dir=domain if isinstance(domain, Path) else self._domain(domain),
             pixel_size=self.pixel_size,
-            **self._tracking(f"train on {name}"),
+            **self._tracking(name),
         )
 
     def adapt(self, row: str) -> None:
@@ -253,17 +268,17 @@ class Comparison:
             **self._tracking(row),
         )
 
-    def evaluate(self, row: str) -> None:
+    def evaluate(self, row: str, configs: Sequence[str] = ("train.json", "evaluate.json"), **options: object) -> None:
         """Score a network on the target's test split."""
         self.cells.bundle(
             self.run / row / METRICS_FILE,
             "evaluating",
-            ("train.json", "evaluate.json"),
+            configs,
             weights=self.checkpoint(row),
             checkpoint=self.checkpoint(row),
             source_dir=self._domain(self.source),
             dataset_dir=self._domain(self.target),
-            **{**self._tracking(f"evaluate {row}"), "output_dir": self.run / row},
+            **{**self._tracking(f"evaluate {row}"), "output_dir": self.run / row, **options},
         )
 
     def _tracking(self, name: str) -> dict[str, Any]:
@@ -405,6 +420,7 @@ def parser() -> argparse.ArgumentParser:
     add("--tracking-uri", help="MLflow's database or server (default: the database RUN/mlruns.db)")
     add("--jobs", type=int, default=2, help="cells at a time (default: 2)")
     add("--study", action="store_true", help="further rows: preferences without adaptation, and annotators that err")
+    add("--baselines", action="store_true", help="further rows without this method, see docs/results.md, Baselines")
     return options
 
 
@@ -452,6 +468,7 @@ def main() -> int:
             jobs=args.jobs,
         ),
         preferences={**PREFERENCES, **(STUDY if args.study else {})},
+        baselines=args.baselines,
         weights=args.weights.resolve() if args.weights else None,
         published=args.task is not None,
         tracking_uri=uri,

@@ -1,5 +1,6 @@
 from .conv_encoder import ConvEncoder
 from .promptable_segmenter import PromptableSegmenter
+from .unprompted_segmenter import UnpromptedSegmenter
 from .vit_encoder import ViTEncoder
 
-__all__ = ["ConvEncoder", "PromptableSegmenter", "ViTEncoder"]
+__all__ = ["ConvEncoder", "PromptableSegmenter", "UnpromptedSegmenter", "ViTEncoder"]
