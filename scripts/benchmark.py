@@ -1,13 +1,16 @@
-"""Measure how fast the bundle's parts are.
+"""Measure how fast the bundle's parts are, what its data take of the memory, and how good its masks are.
 
 python -m scripts.benchmark decode --json runs/decode.json
 python -m scripts.benchmark steps --json runs/steps.json
 python -m scripts.benchmark click --json runs/click.json
+python -m scripts.benchmark memory --json runs/memory.json
+python -m scripts.benchmark quality --json runs/quality.json --pairs vnc:lucchi-pp lucchi-pp:vnc -- --data scans
 """
 
 import argparse
 import math
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,8 +24,10 @@ from bundle.inferers import ClickSession
 from bundle.json_files import write_json
 from bundle.networks import PromptableSegmenter
 from scripts.benchmarks.configs import ROOT, read_config
+from scripts.benchmarks.quality import add_quality
+from scripts.benchmarks.section_cache import build_cache, held_bytes, resident_bytes, write_sections
 from scripts.benchmarks.timing import medians
-from scripts.benchmarks.training_steps import STAGES, build_trainer, make_batches, step
+from scripts.benchmarks.training_steps import PIXEL_SIZE, STAGES, build_trainer, make_batches, step
 
 ACCEPTED_STEPS = {"source_ratio": (0.0, 1.25), "adapt_ratio": (0.0, 1.35), "prefer_ratio": (0.0, 1.25)}
 
@@ -48,6 +53,13 @@ def parser() -> argparse.ArgumentParser:
     click.add_argument("--points", type=_positive, default=20, help="points that were there before")
     _add_common(click, repeats=10, batch=1, size=1024)
     click.set_defaults(measure=measure_click, accepted={"ratio": (2.0, math.inf)})
+    memory = commands.add_parser("memory", help="what sections take of the memory while both domains are cached")
+    memory.add_argument("--json", type=Path, required=True, metavar="FILE", help="where to write the results")
+    memory.add_argument("--sections", type=_positive, default=3, help="sections to cache, of each domain")
+    memory.add_argument("--size", type=_positive, default=4096, help="side of a section in pixels")
+    memory.add_argument("--of", type=_positive, default=400, help="sections of each domain to say the memory of")
+    memory.set_defaults(measure=measure_memory, accepted={"total_gb": (0.0, 16.0)})
+    add_quality(commands)
     return options
 
 
@@ -175,6 +187,33 @@ def measure_click(options: argparse.Namespace) -> dict[str, Any]:
         device=options.device,
     )
     return {"click_ms": click_ms, "full_ms": full_ms, "ratio": full_ms / click_ms, **settings_of(options)}
+
+
+def measure_memory(options: argparse.Namespace) -> dict[str, Any]:
+    """Cache sections of both domains as stage 1 does, and see what that takes.
+
+    Args:
+        options: ``sections``, ``size``, ``of``.
+
+    Returns:
+        For each domain, ``source`` and ``target``, megabytes (1e6 bytes) of a section: ``<domain>_mb`` held by the
+        cache, and ``<domain>_process_mb`` that the process grew by, 0 where the system does not tell. ``total_gb``:
+        what ``of`` sections of each domain come to, by the larger of both. And the settings.
+    """
+    results: dict[str, Any] = {}
+    total, kept = 0.0, []
+    with tempfile.TemporaryDirectory() as folder:
+        first = write_sections(Path(folder) / "first", 1, options.size, PIXEL_SIZE)
+        sections = write_sections(Path(folder) / "sections", options.sections, options.size, PIXEL_SIZE)
+        for name, domain in (("source", "source"), ("target", "train")):
+            kept.append(build_cache(first, domain))  # readers of images, and room to work in, are taken once
+            before = resident_bytes()
+            kept.append(build_cache(sections, domain))
+            grown = (resident_bytes() - before) / options.sections / 1e6
+            held = held_bytes(kept[-1]) / options.sections / 1e6
+            results |= {f"{name}_mb": held, f"{name}_process_mb": grown}
+            total += max(held, grown) * options.of / 1e3
+    return results | {"total_gb": total} | settings_of(options)
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:

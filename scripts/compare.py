@@ -7,318 +7,30 @@ in the output folder; the same command run again goes on with what is missing.
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from monai.bundle import ConfigParser
 
 from bundle.atomic import make_folder
-from bundle.data import domain_pixel_size
-from bundle.data.domain_folder import SYNTHETIC
-from bundle.data.preparation import Preparation, prepare_domain
 from bundle.data.published import TASKS_PIXEL_SIZE
-from bundle.data.published_preparation import prepare_published
 from bundle.errors import MendableError, SettingError
-from bundle.handlers.evaluation_table import METRICS_FILE
 from bundle.json_files import read_json, write_json
-from bundle.metrics import DETAILS, NATIVE, SCORES
-from bundle.synthetic.generator import write_domain
-from scripts.comparison.baselines import BASELINES, EVALUATIONS, baseline_time, baseline_trainings
-from scripts.comparison.cells import CellError, Cells, Task, stopwatch
-from scripts.comparison.curves import EXPERIMENT, read_curves, run_name
+from scripts.comparison.cells import CellError, Cells, stopwatch
+from scripts.comparison.comparison import PIXEL_SIZES, Comparison
+from scripts.comparison.curves import EXPERIMENT, read_curves
 from scripts.comparison.figures import draw_curves, draw_minutes
 from scripts.comparison.noise_figure import write_noise_figure
-from scripts.comparison.person_time import PersonTime, count_clicks
-from scripts.comparison.preference_rows import NOISE, PREFERENCES, STUDY, PreferenceRow, in_order, read_cost
+from scripts.comparison.preference_rows import ABLATION, NOISE, PREFERENCES, STUDY
 from scripts.comparison.report import Row, write_overview, write_report
 from scripts.comparison.seeds import over_seeds
 
-PIXEL_SIZES = {"vnc": 4.6, "lucchi-pp": 5.0}
-"""Nanometres of public data sets whose files do not tell; other folders need --source-pixel-size and the like."""
-
 TASKS = Path("configs/tasks")
-
-ADAPTATIONS = {"uda": None, "wda_15": "points_15.json", "wda_100": "points_100.json"}
-
-
-@dataclass
-class Comparison:
-    """One comparison on a pair of domains.
-
-    Attributes:
-        run: output folder.
-        domains: folder of prepared domains and of networks trained on one domain alone; pairs may share it.
-        source: name of the source domain, or ``synthetic``.
-        target: name of the target domain.
-        data: folder that holds both, each with ``train/`` and ``test/``; None for synthetic domains.
-        pixel_sizes: nanometres of the files of a domain, where they do not tell.
-        pixel_size: nanometres to work at.
-        seed: of everything.
-        cells: runs the commands.
-        preferences: the rows that learn from preferences.
-        baselines: make the rows of :data:`scripts.comparison.baselines.BASELINES` too.
-        weights: the network of ``source_only``; None to train it on the source.
-        published: ``data`` has the archives of published data sets of these names, see :mod:`bundle.data.published`.
-        tracking_uri: of MLflow, for the trainings and evaluations; None for no tracking.
-    """
-
-    run: Path
-    domains: Path
-    source: str
-    target: str
-    data: Path | None
-    pixel_sizes: dict[str, float]
-    pixel_size: float
-    seed: int
-    cells: Cells
-    preferences: dict[str, PreferenceRow] = field(default_factory=lambda: PREFERENCES)
-    baselines: bool = False
-    weights: Path | None = None
-    published: bool = False
-    tracking_uri: str | None = None
-
-    def execute(self) -> list[Row]:
-        """Make every cell that is missing; returns the rows of the table, in its order."""
-        self.cells.run(self.tasks())
-        return [self.row(name) for name in self.rows]
-
-    @property
-    def rows(self) -> tuple[str, ...]:
-        """The rows of the table."""
-        every = in_order(("source_only", *ADAPTATIONS, "supervised"), self.preferences)
-        return every + (BASELINES if self.baselines else ())
-
-    def each_of(self, seeds: Sequence[int]) -> list[Comparison]:
-        """The comparison with each of some seeds; of several, each has a folder of its own in the output folder."""
-        return [
-            replace(
-                self,
-                run=self.run / f"seed{seed}" if len(seeds) > 1 else self.run,
-                seed=seed,
-                cells=replace(self.cells, common={**self.cells.common, "seed": seed}),
-            )
-            for seed in seeds
-        ]
-
-    def groups(self) -> list[list[str]]:
-        """The trainings, those of one stage together."""
-        return [[f"train on {name}" for name in (self.source, self.target)], list(ADAPTATIONS), list(self.preferences)]
-
-    def tasks(self) -> dict[str, Task]:
-        """All cells, each with those that it waits for; what most others wait for comes first."""
-        source, target = f"train on {self.source}", f"train on {self.target}"
-        trained = {
-            "source_only": source,
-            "supervised": target,
-            **{row: f"adapt {row}" for row in ADAPTATIONS},
-            **{row: f"learn preferences {row}" for row in self.preferences},
-        }
-        tasks = {}
-        for name in (self.source, self.target):
-            tasks[f"prepare {name}"] = Task(partial(self.prepare, name))
-            tasks[f"train on {name}"] = Task(partial(self.train_on, name), [f"prepare {name}"])
-        for row in ADAPTATIONS:
-            tasks[trained[row]] = Task(partial(self.adapt, row), [source, f"prepare {self.target}"])
-        for start in dict.fromkeys(row.start for row in self.preferences.values()):
-            after = [trained[start], f"prepare {self.target}"]
-            tasks[f"make candidates from {start}"] = Task(partial(self.make_candidates, start), after)
-        for row, given in self.preferences.items():
-            tasks[trained[row]] = Task(partial(self.prefer, row), [f"make candidates from {given.start}"])
-        if self.baselines:
-            for row, task in baseline_trainings(self).items():
-                trained[row] = f"train {row}"
-                tasks[trained[row]] = task
-        for row in self.rows:
-            after = [trained.get(row, source), f"prepare {self.target}"]
-            tasks[f"evaluate {row}"] = Task(partial(self.evaluate, row, **EVALUATIONS.get(row, {})), after)
-        return tasks
-
-    def row(self, name: str) -> Row:
-        """Read what was measured of a row."""
-        cost = read_cost(self._store(name)) if name in self.preferences else {}
-        return Row(name, self.run / name, read_means(self.run / name / METRICS_FILE), cost, self.person_time(name))
-
-    def person_time(self, name: str) -> PersonTime:
-        """What a person gives to a row: every instance of the target's training split is a mask of ``supervised``."""
-        domain = self.domains / self.target / f"seed{self.seed}"
-        if name in BASELINES:
-            return baseline_time(self, name)
-        if name == "supervised":
-            return PersonTime(masks=count_clicks(domain, "points_100.json"))
-        given = self.preferences.get(name)
-        points = ADAPTATIONS.get(given.start if given else name)
-        people = given is not None and given.annotator == "oracle"
-        votes = int(read_cost(self._store(name))["judgements"]) if people else 0
-        return PersonTime(clicks=count_clicks(domain, points) if points else 0, votes=votes)
-
-    def checkpoint(self, row: str) -> Path:
-        """The network behind a row of the table."""
-        trained = {"source_only": self.source, "histogram_matching": self.source, "supervised": self.target}
-        return self._trained(trained[row]) if row in trained else self.run / f"{row}.pt"
-
-    def prepare(self, name: str) -> None:
-        """Write the domain folder of a domain, unless it is there, or rendered by whoever reads it.
-
-        Raises:
-            SettingError: it is there, but of another pixel size.
-        """
-        if name == SYNTHETIC:
-            return
-        folder = self.domains / name / f"seed{self.seed}"
-        if (folder / "datalist.json").is_file():
-            domain_pixel_size([folder], self.pixel_size, required=True)
-            return
-        if self.published and self.data:
-            options = Preparation(
-                output=folder, output_pixel_size=self.pixel_size, points_share=(0.15, 1.0), seed=self.seed
-            )
-            prepare_published(name, [self.data], options)
-            return
-        raw = self.data / name if self.data else self.domains / "raw" / name
-        if self.data is None:
-            shutil.rmtree(raw, ignore_errors=True)
-            write_domain(raw, name, seed=self.seed)
-        prepare_domain(
-            Preparation(
-                output=folder,
-                name=name,
-                data=raw,
-                pixel_size=self.pixel_sizes.get(name),
-                output_pixel_size=self.pixel_size,
-                points_share=(0.15, 1.0),
-                seed=self.seed,
-            )
-        )
-
-    def train_on(self, name: str) -> None:
-        """Train on a domain's masks: the source-only row of one direction, the supervised row of the other."""
-        self.supervise(self._trained(name), name, f"train on {name}")
-
-    def supervise(
-        self, checkpoint: Path, domain: str | Path, name: str, configs: Sequence[str] = ("train.json", "source.json")
-    ) -> None:
-        """Train on the masks of a domain, by its name, or of a domain folder."""
-        self.cells.bundle(
-            checkpoint,
-            "training",
-            configs,
-            checkpoint=checkpoint,
-            source_dir=domain if isinstance(domain, Path) else self._domain(domain),
-            pixel_size=self.pixel_size,
-            **self._tracking(name),
-        )
-
-    def adapt(self, row: str) -> None:
-        """Adapt the source's network to the target."""
-        self.cells.bundle(
-            self.checkpoint(row),
-            "training",
-            ("train.json",),
-            weights=self.checkpoint("source_only"),
-            checkpoint=self.checkpoint(row),
-            source_dir=self._domain(self.source),
-            dataset_dir=self._domain(self.target),
-            points=ADAPTATIONS[row],
-            init_checkpoint=self.checkpoint("source_only"),
-            **self._tracking(row),
-        )
-
-    def make_candidates(self, start: str) -> None:
-        """Make the candidates that all rows share which start from the network of this one."""
-        store = self._candidates(start).with_suffix(".sqlite")
-        self.cells.bundle(
-            store,
-            "making_candidates",
-            ("train.json", "prefer.json", "candidates.json"),
-            weights=self.checkpoint(start),
-            init_checkpoint=self.checkpoint(start),
-            dataset_dir=self._domain(self.target),
-            points=ADAPTATIONS.get(start),
-            store=store,
-            candidates_dir=self._candidates(start),
-        )
-
-    def prefer(self, row: str) -> None:
-        """Learn from preferences."""
-        given = self.preferences[row]
-        self.cells.bundle(
-            self.checkpoint(row),
-            "training",
-            ("train.json", "prefer.json"),
-            weights=self.checkpoint(given.start),
-            checkpoint=self.checkpoint(row),
-            dataset_dir=self._domain(self.target),
-            points=ADAPTATIONS.get(given.start),
-            init_checkpoint=self.checkpoint(given.start),
-            method=given.method,
-            budget=given.budget,
-            annotator=given.annotator,
-            noise=given.noise,
-            store=self._store(row),
-            candidates_dir=self._candidates(given.start),
-            pictures_dir=self.run / row,
-            **self._tracking(row),
-        )
-
-    def evaluate(self, row: str, configs: Sequence[str] = ("train.json", "evaluate.json"), **options: object) -> None:
-        """Score a network on the target's test split."""
-        self.cells.bundle(
-            self.run / row / METRICS_FILE,
-            "evaluating",
-            configs,
-            weights=self.checkpoint(row),
-            checkpoint=self.checkpoint(row),
-            source_dir=self._domain(self.source),
-            dataset_dir=self._domain(self.target),
-            **{**self._tracking(f"evaluate {row}"), "output_dir": self.run / row, **options},
-        )
-
-    def _tracking(self, name: str) -> dict[str, Any]:
-        """Settings of a cell that is recorded; the weights are kept in the output folder anyway."""
-        if self.tracking_uri is None:
-            return {}
-        return {
-            "tracking": "mlflow",
-            "tracking_uri": self.tracking_uri,
-            "experiment_name": EXPERIMENT,
-            "parent_run": f"{self.source} to {self.target}, seed {self.seed}",
-            "run_name": run_name(name, self.seed),
-            "output_dir": self.run / "tracking" / name,
-            "log_network": False,
-        }
-
-    def _domain(self, name: str) -> Path | str:
-        return SYNTHETIC if name == SYNTHETIC else self.domains / name / f"seed{self.seed}"
-
-    def _trained(self, name: str) -> Path:
-        if name == self.source and self.weights is not None:
-            return self.weights
-        return self.domains / name / f"trained-seed{self.seed}.pt"
-
-    def _candidates(self, start: str) -> Path:
-        return self.run / "candidates" / start
-
-    def _store(self, row: str) -> Path:
-        return self.run / f"{row}.sqlite"
-
-
-def read_means(path: Path) -> dict[str, dict[str, float]]:
-    """The ``mean`` rows of an evaluation table: ``{mode: {metric: value}}``.
-
-    Metrics are `SCORES` and `DETAILS`, and both once more behind `NATIVE` where the table has them.
-    """
-    table = pd.read_csv(path)
-    names = [name for name in table.columns if name.removeprefix(NATIVE) in (*SCORES, *DETAILS)]
-    means = table[table["image"] == "mean"].set_index("mode")
-    return {str(mode): {metric: float(row[metric]) for metric in names} for mode, row in means.iterrows()}
 
 
 def task_domains(task: str) -> tuple[str, str]:
@@ -386,6 +98,10 @@ def add_seconds(path: Path, seconds: float) -> float:
     return total
 
 
+NOISE_ROWS = {"wda_15", "wda_15+image_dpo", "wda_15+lpo", *(f"wda_15+lpo@{noise:g}" for noise in NOISE)}
+"""What the figure of annotators that err is drawn of."""
+
+
 def draw_noise(run: Path, rows: list[Row]) -> Path:
     """Draw ``noise.png`` of a study: Dice of LPO against the annotator's noise."""
     dice = {row.name: row.means["automatic"]["dice"] for row in rows}
@@ -411,6 +127,10 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--run", type=Path, default=Path("runs/comparison"), help="output folder (default: runs/comparison)")
     add("--weights", type=Path, help="network of the row source_only (default: it is trained on the source)")
+    add("--init", type=Path, help="weights that trainings on one domain alone start from (default: random ones)")
+    add("--schedule", type=Path, help="configuration behind the preset, of how long to train and at what rate")
+    add("--split", default="test", help="of the target, to score on (default: test; validation to choose settings by)")
+    add("--rows", nargs="+", metavar="ROW", help="rows to make, and what they need (default: all)")
     add("--domains", type=Path, help="folder of prepared domains and their own networks (default: RUN/domains)")
     seeds = options.add_mutually_exclusive_group()
     seeds.add_argument("--seed", type=int, default=0, help="of everything (default: 0)")
@@ -421,38 +141,37 @@ def parser() -> argparse.ArgumentParser:
     add("--jobs", type=int, default=2, help="cells at a time (default: 2)")
     add("--study", action="store_true", help="further rows: preferences without adaptation, and annotators that err")
     add("--baselines", action="store_true", help="further rows without this method, see docs/results.md, Baselines")
+    add("--ablation", action="store_true", help="further rows: parts of the loss alone, rounds, an annotator that errs")
     return options
 
 
-def main() -> int:
-    """Run the comparison; returns the exit status."""
-    args = parser().parse_args()
+def comparison_of(args: argparse.Namespace) -> Comparison:
+    """The comparison that a command line asks for, with its first seed.
+
+    Raises:
+        SettingError: options contradict each other, or name what is not there.
+    """
     if args.task is not None:
         if args.data is None or args.source or args.target:
-            print(
-                "error: --task has its own source and target; give the folder of their archives, --data",
-                file=sys.stderr,
-            )
-            return 2
-        try:
-            args.source, args.target = task_domains(args.task)
-        except MendableError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-    args.pixel_size = args.pixel_size or (20.0 if args.task is None else TASKS_PIXEL_SIZE)
+            raise SettingError("--task has its own source and target; give the folder of their archives, --data")
+        args.source, args.target = task_domains(args.task)
     if (args.data is None) != (args.source is None) or (args.source is None) != (args.target is None):
-        print("error: --data, --source and --target belong together", file=sys.stderr)
-        return 2
+        raise SettingError("--data, --source and --target belong together")
+    for name in ("weights", "init", "schedule"):
+        path: Path | None = getattr(args, name)
+        if path is not None and not path.is_file():
+            raise SettingError(f"--{name} {path}: no such file")
+    pixel_size = args.pixel_size or (20.0 if args.task is None else TASKS_PIXEL_SIZE)
     source, target = args.source or "synthetic-a", args.target or "synthetic-b"
-    # Absolute, for threads and commands in other folders share these paths.
-    run = args.run.resolve()
-    seeds = args.seeds or [args.seed]
-    uri = args.tracking_uri or f"sqlite:///{run / 'mlruns.db'}"
     given = {source: args.source_pixel_size, target: args.target_pixel_size}
+    sizes = PIXEL_SIZES if args.data else {source: pixel_size, target: pixel_size}
     overlays = ("presets/cpu.json",) if args.data else ("presets/cpu.json", "tasks/synthetic.json")
     if args.task is not None:
         overlays = ("presets/paper.json", f"tasks/{args.task}.json")
-    sizes = PIXEL_SIZES if args.data else {source: args.pixel_size, target: args.pixel_size}
+    if args.schedule is not None:
+        overlays = (*overlays, str(args.schedule.resolve()))
+    seed = (args.seeds or [args.seed])[0]
+    run = args.run.resolve()  # absolute, for threads and commands in other folders share these paths
     comparison = Comparison(
         run=run,
         domains=(args.domains or run / "domains").resolve(),
@@ -460,49 +179,65 @@ def main() -> int:
         target=target,
         data=args.data.resolve() if args.data else None,
         pixel_sizes={**sizes, **{name: size for name, size in given.items() if size is not None}},
-        pixel_size=args.pixel_size,
-        seed=seeds[0],
-        cells=Cells(
-            overlays=overlays,
-            common={"seed": seeds[0]},
-            jobs=args.jobs,
-        ),
-        preferences={**PREFERENCES, **(STUDY if args.study else {})},
+        pixel_size=pixel_size,
+        seed=seed,
+        cells=Cells(overlays=overlays, common={"seed": seed}, jobs=args.jobs),
+        preferences={**PREFERENCES, **(STUDY if args.study else {}), **(ABLATION if args.ablation else {})},
         baselines=args.baselines,
         weights=args.weights.resolve() if args.weights else None,
+        init=args.init.resolve() if args.init else None,
+        split=args.split,
         published=args.task is not None,
-        tracking_uri=uri,
+        tracking_uri=args.tracking_uri or f"sqlite:///{run / 'mlruns.db'}",
     )
-    if comparison.weights is not None and not comparison.weights.is_file():
-        print(f"error: --weights {args.weights}: no such file", file=sys.stderr)
-        return 2
-    print(f"{source} -> {target} in {args.run}", flush=True)
+    if unknown := [row for row in args.rows or [] if row not in comparison.rows]:
+        raise SettingError(f"--rows {unknown[0]}: expected some of {', '.join(comparison.rows)}")
+    return replace(comparison, only=args.rows)
+
+
+def write_results(comparison: Comparison, seeds: Sequence[int], runs: list[list[Row]], seconds: float) -> list[Row]:
+    """Write the metrics, figures and report of a comparison; returns its rows, means over the seeds."""
+    run, uri = comparison.run, str(comparison.tracking_uri)
+    rows = over_seeds(runs)
+    if len(seeds) > 1:
+        for part, of_seed in zip(comparison.each_of(seeds), runs, strict=True):
+            write_metrics(part.run, comparison, of_seed, seed=part.seed)
+        write_metrics(run, comparison, rows, seeds=list(seeds), seconds=seconds)
+    else:
+        write_metrics(run, comparison, rows, seed=seeds[0], seconds=seconds)
+    noise = draw_noise(run, rows) if {row.name for row in rows} >= NOISE_ROWS else None
+    minutes = draw_minutes(run / "minutes.png", rows)
+    groups = comparison.groups()
+    found = read_curves(uri, [name for group in groups for name in group], seeds)
+    curves = draw_curves(run / "curves.png", found, groups) if found else None
+    title = f"{comparison.source} to {comparison.target}"
+    write_report(run, title, rows, "wda_15+lpo", noise, minutes, curves)
+    write_overview(run, rows, ("source_only", "wda_15", "wda_15+lpo"))
+    return rows
+
+
+def main() -> int:
+    """Run the comparison; returns the exit status."""
+    args = parser().parse_args()
     try:
-        open_tracking(uri, run)
+        comparison = comparison_of(args)
+    except MendableError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    seeds = args.seeds or [args.seed]
+    print(f"{comparison.source} -> {comparison.target} in {args.run}", flush=True)
+    try:
+        open_tracking(str(comparison.tracking_uri), comparison.run)
         with stopwatch() as seconds:
             try:
-                parts = comparison.each_of(seeds)
-                runs = [part.execute() for part in parts]
+                runs = [part.execute() for part in comparison.each_of(seeds)]
             finally:
-                total = add_seconds(run / "metrics.json", seconds())
-        rows = over_seeds(runs)
-        if len(seeds) > 1:
-            for part, of_seed in zip(parts, runs, strict=True):
-                write_metrics(part.run, comparison, of_seed, seed=part.seed)
-            write_metrics(run, comparison, rows, seeds=seeds, seconds=total)
-        else:
-            write_metrics(run, comparison, rows, seed=seeds[0], seconds=total)
-        noise = draw_noise(run, rows) if args.study else None
-        minutes = draw_minutes(run / "minutes.png", rows)
-        groups = comparison.groups()
-        found = read_curves(uri, [name for group in groups for name in group], seeds)
-        curves = draw_curves(run / "curves.png", found, groups) if found else None
-        report = write_report(run, f"{source} to {target}", rows, "wda_15+lpo", noise, minutes, curves)
-        write_overview(run, rows, ("source_only", "wda_15", "wda_15+lpo"))
+                total = add_seconds(comparison.run / "metrics.json", seconds())
+        rows = write_results(comparison, seeds, runs, total)
     except (CellError, MendableError, MlflowException, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"\n{format_table(rows)}\n\n{total:.0f} seconds; pictures: {report}")
+    print(f"\n{format_table(rows)}\n\n{total:.0f} seconds; pictures: {comparison.run / 'report.html'}")
     return 0
 
 

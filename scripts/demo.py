@@ -23,8 +23,9 @@ from bundle.preferences.candidates.files import file_sha256
 from bundle.preferences.store.judgement_store import JudgementStore
 from bundle.preflight import exit_status
 from bundle.synthetic.generator import write_domain
-from scripts.compare import format_table, read_means
+from scripts.compare import format_table
 from scripts.comparison.cells import CellError, Cells, Task, stopwatch
+from scripts.comparison.comparison import read_means
 from scripts.comparison.preference_rows import read_cost
 from scripts.comparison.report import Row, write_overview, write_report
 

@@ -1,11 +1,15 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from monai.data import CacheDataset
+from PIL import Image
 
 from scripts import benchmark
 from scripts.benchmarks import timing
+from scripts.benchmarks.section_cache import held_bytes, write_sections
 from tests.engines.steps import trainable, unchanged, weights
 
 SMALL = ["--points", "4", "--batch", "1", "--size", "64", "--repeats", "2"]
@@ -64,6 +68,37 @@ def test_results_of_steps(tmp_path, capsys) -> None:
     for name in benchmark.STAGES:
         assert results[f"{name}_ratio"] == pytest.approx(results[f"{name}_ms"] / results[f"{name}_bare_ms"])
     assert {"points": 4, "regions": 64, "candidates": 8, "batch": 1, "size": 64}.items() <= results.items()
+
+
+@pytest.mark.slow
+def test_memory_of_a_section(tmp_path, capsys) -> None:
+    """A byte a pixel of the image, and of labels, instances and density at most a fifth more."""
+    file = tmp_path / "memory.json"
+    status = benchmark.main(["memory", "--json", str(file), "--sections", "1", "--size", "1024", "--of", "400"])
+    results = json.loads(file.read_text())
+    pixels = 1024**2 / 1e6
+    assert pixels < results["target_mb"] < 1.02 * pixels
+    assert pixels < results["source_mb"] < 1.2 * pixels
+    larger = [max(results[f"{name}_mb"], results[f"{name}_process_mb"]) for name in ("source", "target")]
+    assert results["total_gb"] == pytest.approx(sum(larger) * 400 / 1e3)
+    assert status == int(results["total_gb"] > 16)
+    assert (results["sections"], results["size"], results["of"]) == (1, 1024, 400)
+
+
+def test_all_that_a_cache_holds_is_counted() -> None:
+    """Tensors too, as they are where no map is compact."""
+    dataset = CacheDataset([torch.zeros(1, 300, 200), np.ones((100, 100))], progress=False)
+    assert held_bytes(dataset) == pytest.approx(4 * 60_000 + 8 * 10_000, abs=2_000)
+
+
+def test_sections_are_as_dense_as_the_tissue_they_are_made_of(tmp_path) -> None:
+    folder = write_sections(tmp_path / "domain", 1, 600, 20.0)
+    mask = np.asarray(Image.open(folder / "labels" / "0.png"))
+    assert mask.shape == (600, 600) and 0.01 < (mask > 0).mean() < 0.3
+    assert np.array_equal(mask[512:], mask[:88])
+    assert len(np.unique(np.asarray(Image.open(folder / "images" / "0.png")))) > 64
+    [points] = json.loads((folder / "points.json").read_text())["points"].values()
+    assert points["points"] and all(mask[y, x] for x, y in points["points"])
 
 
 def test_a_click_is_on_one_image(tmp_path, capsys) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from dataclasses import replace
+from pathlib import Path
 from threading import Barrier
 
 import monai.bundle
@@ -9,14 +11,16 @@ import pytest
 from PIL import Image
 
 from bundle.errors import SettingError
+from bundle.json_files import read_json
 from bundle.preferences.store.judgement_store import JudgementStore
 from bundle.preflight import check_overrides, parse_command
-from scripts.compare import Comparison, draw_noise, format_table, main, parser
+from scripts.compare import draw_noise, format_table, main, parser
 from scripts.comparison import cells as module
 from scripts.comparison.cells import CellError, Cells, Task
+from scripts.comparison.comparison import Comparison
 from scripts.comparison.noise_figure import write_noise_figure
 from scripts.comparison.person_time import PersonTime
-from scripts.comparison.preference_rows import PREFERENCES, STUDY, in_order
+from scripts.comparison.preference_rows import ABLATION, PREFERENCES, STUDY, in_order
 from scripts.comparison.report import Row, write_overview, write_report
 from tests.integration.commands import ROOT, TINY
 
@@ -204,6 +208,65 @@ def test_synthetic_tissue_needs_the_targets_folder_alone(finished, monkeypatch, 
         given.tasks()[name].work()
     assert [call["config_file"][-1] for call in calls] == [str(weights.with_suffix(".json")), "configs/evaluate.json"]
     assert calls[0]["init_checkpoint"] == calls[1]["checkpoint"] == str(weights)
+
+
+def test_rows_that_are_named_are_made_alone_from_given_weights_on_another_split(finished, monkeypatch, tmp_path):
+    comparison, _, _ = finished
+    init = comparison.checkpoint("source_only")
+    run = tmp_path / "run"
+    shutil.copytree(comparison.domains / "source" / "seed0", run / "domains" / "source" / "seed0")
+    shutil.copytree(comparison.domains / "target" / "seed0", run / "domains" / "target" / "seed0")
+    some = replace(
+        comparison, run=run, domains=run / "domains", init=init, split="training", only=["uda", "supervised"]
+    )
+    assert list(some.tasks()) == [
+        "prepare source",
+        "train on source",
+        "prepare target",
+        "train on target",
+        "adapt uda",
+        "evaluate uda",
+        "evaluate supervised",
+    ]
+    calls = []
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(module, "run_bundle", run_here(calls))
+    assert [row.name for row in some.execute()] == ["uda", "supervised"]
+    trainings = [call for call in calls if "configs/source.json" in call["config_file"]]
+    assert [call["init_checkpoint"] for call in trainings] == [str(init)] * 2
+    assert str(init.with_suffix(".json")) in trainings[0]["config_file"]
+    assert some.checkpoint("supervised").name == f"trained-from-{init.stem}-seed0.pt"
+    assert read_json(some.checkpoint("supervised").with_suffix(".json"))["_provenance_"]["parent"] is not None
+    assert {call["val_split"] for call in calls if "configs/evaluate.json" in call["config_file"]} == {"training"}
+
+
+def test_ablation_adds_parts_of_the_loss_and_rounds_with_candidates_of_their_own(finished, monkeypatch, tmp_path):
+    comparison, _, _ = finished
+    rows = ["wda_15+lpo_nll_alone", "wda_15+slpo_15_three_rounds"]
+    more = replace(comparison, preferences={**PREFERENCES, **ABLATION}, only=rows)
+    calls = []
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(module, "run_bundle", run_here(calls))
+    assert [row.name for row in more.execute()] == rows
+    of = {Path(call["checkpoint"]).stem: call for call in calls if "configs/prefer.json" in call["config_file"]}
+    alone, rounds = (of[row] for row in rows)
+    assert alone["loss_weights#preference"] == 0.0 and alone["candidates_dir"].endswith("candidates/wda_15")
+    assert rounds["feedback_every"] == "$max(1, @max_epochs // 3)"
+    assert rounds["candidates_dir"].endswith(f"candidates/{rows[1]}")
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--init", "nowhere.pt"], "--init nowhere.pt: no such file"),
+        (["--schedule", "long.json"], "--schedule long.json: no such file"),
+        (["--rows", "wda_5"], "--rows wda_5: expected some of source_only, uda"),
+    ],
+)
+def test_options_that_name_what_is_not_there_are_refused(tmp_path, monkeypatch, capsys, options, words):
+    monkeypatch.setattr("sys.argv", ["compare", "--run", str(tmp_path / "run"), *options])
+    assert main() == 2
+    assert words in capsys.readouterr().err
 
 
 def test_weights_that_are_not_there_are_refused(tmp_path, monkeypatch, capsys):

@@ -18,7 +18,6 @@ ELSEWHERE = {
     "data/published": "data/test_published_preparation",
     "engines/parts_trainer": "engines/test_divergence",
     "handlers/preference_statistics": "handlers/test_preference_statistics_handler",
-    "handlers/resume": "integration/test_training",
     "handlers/logged_network": "integration/test_tracking",
     "handlers/tracked_run": "integration/test_tracking",
     "handlers/tracked_validation": "integration/test_tracking",

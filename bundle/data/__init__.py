@@ -7,10 +7,12 @@ from .evaluation_items import evaluation_items
 from .inference_items import inference_items
 from .item_summary import summarize_items
 from .pixel_size import domain_pixel_size
+from .reseeded_dataset import ReseededDataset
 
 __all__ = [
     "CompactMap",
     "DomainPairDataset",
+    "ReseededDataset",
     "check_crowding",
     "domain_pixel_size",
     "evaluation_items",

@@ -56,23 +56,26 @@ class _Codes:
 class _Runs:
     def __init__(self, channel: np.ndarray, starts: np.ndarray) -> None:
         self.width = channel.shape[1]
-        self.starts, self.values = starts, channel.reshape(-1)[starts]
-        self.nbytes = self.starts.nbytes + self.values.nbytes
+        self.starts = starts.astype(np.min_scalar_type(channel.size))
+        self.table, codes = np.unique(channel.reshape(-1)[starts], return_inverse=True)
+        self.codes = codes.astype(np.min_scalar_type(len(self.table)))
+        self.nbytes = self.starts.nbytes + self.table.nbytes + self.codes.nbytes
 
     def crop(self, place: tuple[slice, slice]) -> np.ndarray:
         """Spell out whole rows, and of them the columns."""
         rows, columns = place
         low, high = rows.start * self.width, rows.stop * self.width
-        first, last = np.searchsorted(self.starts, (low, high - 1), side="right")
+        # Of the type of starts: they would be copied whole to one that holds both.
+        first, last = np.searchsorted(self.starts, np.array((low, high - 1), self.starts.dtype), side="right")
         borders = np.concatenate(([low], self.starts[first:last], [high]))
-        band: np.ndarray = np.repeat(self.values[first - 1 : last], np.diff(borders))
+        band: np.ndarray = np.repeat(self.table[self.codes[first - 1 : last]], np.diff(borders))
         return band.reshape(-1, self.width)[:, columns]
 
 
 def _smallest(channel: np.ndarray) -> _Plain | _Codes | _Runs:
     flat = channel.reshape(-1)
     starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
-    if len(starts) * 16 < flat.size:  # two numbers a run, against a byte a pixel
+    if len(starts) * 12 < flat.size:  # a start of 4 or 8 bytes and a code of up to 4 a run, against a byte a pixel
         return _Runs(channel, starts)
     table, codes = np.unique(flat, return_inverse=True)
     if len(table) > 2**16:

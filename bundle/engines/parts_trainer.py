@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents
+from monai.engines.workflow import Workflow
 from monai.utils.enums import CommonKeys
 
 from bundle.errors import DivergedError, SettingError
@@ -32,8 +33,11 @@ class PartsTrainer(SupervisedTrainer, ABC, Generic[Batch]):
     use it, turns this into named curves.
 
     A training that diverges ends with an error before anything of it is saved. Losses and the norm of the gradients are
-    checked in each iteration, behind its step, so that a GPU waits once, and the weights at the end of each epoch. With
-    a gradient scaler an infinite gradient is normal: it skips the step.
+    read together in each iteration, before its step, so that a GPU waits once and the weights stay those of the last
+    good step; the weights are checked at the end of each epoch.
+
+    With ``amp`` in float16 the gradients are scaled, or small ones would vanish. An infinite gradient is then normal:
+    the scaler skips the step. Other types, such as bfloat16, need no scaler and get none.
 
     Args:
         loss_weights: weight of each part.
@@ -55,6 +59,14 @@ class PartsTrainer(SupervisedTrainer, ABC, Generic[Batch]):
         self.loss_weights = loss_weights
         self.max_grad_norm = max_grad_norm
         self.skipped = 0
+
+    def run(self) -> None:  # type: ignore[override]  # as MONAI's trainers do
+        """Run to the end of the last epoch."""
+        device = self.state.device.type
+        dtype = self.amp_kwargs.get("dtype", torch.get_autocast_dtype(device))
+        scaler = torch.amp.GradScaler(device) if self.amp and dtype == torch.float16 else None
+        self.scaler = cast("torch.cuda.amp.GradScaler | None", scaler)  # MONAI's type, of which this is the parent
+        Workflow.run(self)  # MONAI's trainers put a scaler for CUDA here, of whatever type
 
     @abstractmethod
     def compute_losses(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -78,11 +90,12 @@ class PartsTrainer(SupervisedTrainer, ABC, Generic[Batch]):
         loss = torch.stack([weight * parts[name] for name, weight in engine.loss_weights.items()]).sum()
         engine.fire_event(IterationEvents.LOSS_COMPLETED)
         norm = engine.backward(loss)
-        # Read together, and behind the step: each reading waits for all that the device has still to do.
+        # Read together: each reading waits for all that the device has still to do.
         *values, norm = torch.stack([value.detach().float() for value in (loss, *parts.values(), norm)]).tolist()
         named = dict(zip(("loss", *(f"loss_{name}" for name in parts)), values, strict=True))
         engine.check_losses(named)
         engine.check_gradients(norm)
+        engine.update_weights()
         engine.state.output = [{CommonKeys.LOSS: named}]
         if engine.state.iteration % engine.state.epoch_length == 0:
             engine.check_weights()
@@ -90,7 +103,7 @@ class PartsTrainer(SupervisedTrainer, ABC, Generic[Batch]):
         return engine.state.output
 
     def backward(self, loss: torch.Tensor) -> torch.Tensor:
-        """Gradients of the loss and a step of the optimiser, with MONAI's gradient scaler where it is in use.
+        """Make the gradients of the loss, and bound them.
 
         Returns:
             Scalar: the norm of the gradients before it was bounded.
@@ -105,12 +118,16 @@ class PartsTrainer(SupervisedTrainer, ABC, Generic[Batch]):
         else:
             gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
             norm = torch.nn.utils.get_total_norm(gradients)
+        return norm
+
+    def update_weights(self) -> None:
+        """Make a step of the optimiser, which a gradient scaler skips where a gradient is infinite."""
+        scaler = self.scaler if self.amp else None
         if scaler is None:
             self.optimizer.step()
         else:
             scaler.step(self.optimizer)
             scaler.update()
-        return norm
 
     def check_losses(self, named: dict[str, float]) -> None:
         """Raise DivergedError if a part of the loss, or their sum, is not finite."""

@@ -17,6 +17,7 @@ from .resume import Resume
 from .shipped_weights import check_not_shipped
 from .tracked_run import TrackedRun
 from .tracked_validation import TrackedValidation
+from .tracking_guard import TrackingGuard
 from .weights import LoadWeights, SaveWeights
 from .work_dir_lock import WorkDirLock
 
@@ -40,6 +41,7 @@ __all__ = [
     "SaveWeights",
     "TrackedRun",
     "TrackedValidation",
+    "TrackingGuard",
     "WorkDirLock",
     "check_not_shipped",
     "model_settings",

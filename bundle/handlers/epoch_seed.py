@@ -16,12 +16,13 @@ class EpochSeed:
     """Seed Python, NumPy, PyTorch and the transforms of a data set when an epoch starts, from the number of the epoch.
 
     So a run that is resumed after an epoch draws what an undisturbed one draws, and needs no state of any generator.
-    Place it first: others draw when an epoch starts. Worker processes are seeded from PyTorch's generator, as ever.
+    Place it before all that draws when an epoch starts. Worker processes that are started for the epoch are seeded from
+    PyTorch's generator; those that stay, by :class:`bundle.data.ReseededDataset`.
 
     Args:
         seed: of the run, 0 or more.
         rank: number of the process; each draws numbers of its own.
-        dataset: what a loader without worker processes reads, whose transforms keep states of their own.
+        dataset: what the data loader reads, whose transforms keep states of their own.
 
     Raises:
         SettingError: a number is below 0.

@@ -18,6 +18,7 @@ from bundle.state_files import first_spoilt, read_state, write_state
 
 STATE_FILE = "training_state.pt"
 POSITION = ("epoch", "iteration", "epoch_length")
+SCALER = "scaler"
 
 
 class Resume:
@@ -67,13 +68,11 @@ class Resume:
         self.resume = resume
         self.settings = flat(settings or {})
         self.position: dict[str, int] = {}
+        self.scaler: dict[str, Any] = {}
 
     def attach(self, engine: Engine) -> None:
         """Load, and register on a trainer."""
         self.settings["trainer"] = type(engine).__name__
-        scaler = getattr(engine, "scaler", None)
-        if scaler is not None:
-            self.state["scaler"] = scaler
         there = self.path.is_file()
         if self.resume and there:
             self.load(engine)
@@ -112,6 +111,7 @@ class Resume:
                     "work_dir"
                 ) from error
         self.position = position
+        self.scaler = saved.get(SCALER, {})
         engine.logger.info(f"resuming after epoch {position['epoch']} of {engine.state.max_epochs} from {self.path}")
 
     def _compare(self, saved: Any, engine: Engine) -> None:
@@ -141,15 +141,21 @@ class Resume:
             )
 
     def move(self, engine: Engine) -> None:
-        """On STARTED: go to the end of the last epoch."""
+        """On STARTED: go to the end of the last epoch, with its gradient scaler, made when a trainer starts."""
         engine.state.epoch = self.position.get("epoch", 0)
         engine.state.iteration = self.position.get("iteration", 0)
+        scaler = getattr(engine, SCALER, None)
+        if scaler is not None and self.scaler:
+            scaler.load_state_dict(self.scaler)
 
     def save(self, engine: Engine) -> None:
         """On EPOCH_COMPLETED: write."""
         if idist.get_rank() == 0:
             position = {name: getattr(engine.state, name) for name in POSITION}
             state = {name: source.state_dict() for name, source in self.state.items()}
+            scaler = getattr(engine, SCALER, None)
+            if scaler is not None:
+                state[SCALER] = scaler.state_dict()
             write_state({"position": position, "settings": self.settings, **state}, self.path, again=AGAIN)
 
 

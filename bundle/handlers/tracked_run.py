@@ -40,6 +40,7 @@ class TrackedRun:
         parent: name of the run of the whole way; None for a run by itself.
         network: logged as a model on completion; None for none.
         crop_size: (X,Y) pixels of the model's example.
+        guard: shared with :class:`bundle.handlers.TrackedValidation`; None for one of its own.
 
     Raises:
         SettingError: when the engine starts: the server or database cannot be used.
@@ -54,6 +55,7 @@ class TrackedRun:
         parent: str | None = None,
         network: nn.Module | None = None,
         crop_size: Sequence[int] = (256, 256),
+        guard: TrackingGuard | None = None,
     ) -> None:
         self.params = flat(params or {})
         self.folder = Path(folder) if folder is not None else None
@@ -62,8 +64,7 @@ class TrackedRun:
         self.parent = parent
         self.network = network
         self.crop_size = tuple(crop_size)
-        self.guard = TrackingGuard()
-        self.tracker: MLFlowHandler | None = None
+        self.guard = TrackingGuard() if guard is None else guard
         self.parent_id: str | None = None
 
     def attach(self, engine: Engine) -> None:
@@ -73,21 +74,21 @@ class TrackedRun:
 
     def start(self, engine: Engine) -> None:
         """On STARTED, before MLFlowHandler: open the run, nest it and log the settings."""
-        self.tracker = find_tracker(engine)
-        if self.tracker is None:
+        tracker = self.guard.tracker = find_tracker(engine)
+        if tracker is None:
             return
-        self.guard.protect(engine, self.tracker)
+        self.guard.protect(engine, tracker)
         try:
-            self._open(engine, self.tracker)
+            self._open(engine, tracker)
         except (MlflowException, OSError, ValueError) as error:
             reason = str(error).strip().partition("\n")[0]
-            uri = self.tracker.client.tracking_uri
+            uri = tracker.client.tracking_uri
             raise SettingError(f"tracking_uri {uri}: {reason}; start the server, or leave out --tracking") from error
 
     def complete(self, engine: Engine) -> None:
         """On COMPLETED: log the files and the network, and end the runs that MONAI does not end."""
-        if self.tracker is not None:
-            self.guard.call(self._complete, self.tracker)
+        if self.guard.tracker is not None:
+            self.guard.call(self._complete, self.guard.tracker)
 
     def _open(self, engine: Engine, tracker: MLFlowHandler) -> None:
         tracker.start(engine)

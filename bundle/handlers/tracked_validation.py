@@ -9,8 +9,8 @@ from ignite.engine import Engine, Events
 from monai.handlers import MLFlowHandler
 from PIL import Image
 
-from bundle.handlers.tracked_run import TrackedRun, open_run
-from bundle.handlers.tracking_guard import find_tracker
+from bundle.handlers.tracked_run import open_run
+from bundle.handlers.tracking_guard import TrackingGuard, find_tracker
 
 
 class TrackedValidation:
@@ -20,12 +20,12 @@ class TrackedValidation:
     draws them.
 
     Args:
-        run: of the trainer.
+        guard: of the trainer's :class:`bundle.handlers.TrackedRun`.
         folder: of the pictures, PNG files.
     """
 
-    def __init__(self, run: TrackedRun, folder: str | os.PathLike[str]) -> None:
-        self.run = run
+    def __init__(self, guard: TrackingGuard, folder: str | os.PathLike[str]) -> None:
+        self.guard = guard
         self.folder = Path(folder)
         self.tracker: MLFlowHandler | None = None
 
@@ -36,18 +36,18 @@ class TrackedValidation:
 
     def start(self, engine: Engine) -> None:
         """On STARTED, before MLFlowHandler: give it the trainer's run. Only the first validation has to."""
-        tracker = find_tracker(engine)
-        if tracker is None or self.run.tracker is None:
+        tracker, trainers = find_tracker(engine), self.guard.tracker
+        if tracker is None or trainers is None:
             return
-        self.run.guard.protect(engine, tracker)
-        tracker.experiment, tracker.cur_run = self.run.tracker.experiment, self.run.tracker.cur_run
+        self.guard.protect(engine, tracker)
+        tracker.experiment, tracker.cur_run = trainers.experiment, trainers.cur_run
         self.tracker = tracker
 
     def log_pictures(self, engine: Engine) -> None:
         """On COMPLETED: log the pictures."""
         if self.tracker is not None:
             for file in sorted(self.folder.glob("*.png")):
-                self.run.guard.call(self._log_picture, self.tracker, file, engine.state.epoch)
+                self.guard.call(self._log_picture, self.tracker, file, engine.state.epoch)
 
     @staticmethod
     def _log_picture(tracker: MLFlowHandler, file: Path, epoch: int) -> None:

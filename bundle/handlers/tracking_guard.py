@@ -24,10 +24,12 @@ class TrackingGuard:
 
     Attributes:
         lost: a call has failed.
+        tracker: of the trainer, to whose run its validations write; None without ``--tracking mlflow``.
     """
 
     def __init__(self) -> None:
         self.lost = False
+        self.tracker: MLFlowHandler | None = None
         for name, value in PATIENCE.items():
             os.environ.setdefault(name, value)
 

@@ -55,7 +55,8 @@ class PromptContrastiveLoss(nn.Module):
         negatives = F.normalize(negatives.detach(), dim=-1)
         to_key = torch.einsum("bqd,bd->bq", queries, key).unsqueeze(-1)
         to_negatives = torch.einsum("bqd,bnd->bqn", queries, negatives)
-        logits = torch.cat((to_key, to_negatives), dim=-1) / self.temperature
+        # In bfloat16 the logarithm of hundreds of terms would be exact to 0.03 alone.
+        logits = torch.cat((to_key, to_negatives), dim=-1).float() / self.temperature
         loss = (torch.logsumexp(logits, dim=-1) - logits[..., 0]).mean(dim=1)
         w = (usable & is_positive.any(dim=1)).to(loss.dtype)
         return (w * loss).sum() / w.sum().clamp(min=1.0)

@@ -97,7 +97,9 @@ class PromptEncoder(nn.Module):
             (..., embed_dim) in [-1, 1].
         """
         # sin and cos of random projections: their inner product depends on the distance of two positions alone.
-        phase = 2 * math.pi * (coords / self.position_scale).to(self.frequencies.dtype) @ self.frequencies
+        # No matrix product: autocast would round it to bfloat16, and a phase of 16 to the next eighth.
+        x, y = (2 * math.pi * coords / self.position_scale).to(self.frequencies.dtype).split(1, dim=-1)
+        phase = x * self.frequencies[0] + y * self.frequencies[1]
         return torch.cat((phase.sin(), phase.cos()), dim=-1)
 
     def grid_positions(self, height: int, width: int, stride: int) -> torch.Tensor:

@@ -13,7 +13,7 @@ from scripts.comparison.cells import Task
 from scripts.comparison.person_time import CAUTIOUS, MASK, PersonTime, count_clicks
 
 if TYPE_CHECKING:
-    from scripts.compare import Comparison
+    from scripts.comparison.comparison import Comparison
 
 PAID = "wda_15+slpo_15"
 """The row whose clicks and votes take a person as long as the masks of :data:`EQUAL_TIME`."""
@@ -72,4 +72,4 @@ def train_on_crops(comparison: Comparison, row: str) -> None:
         seconds = 60 * comparison.person_time(PAID).minutes
         domain = comparison.domains / comparison.target / f"seed{comparison.seed}"
         write_crops(domain, folder, math.floor(seconds / EQUAL_TIME[row]), CROP, comparison.seed)
-    comparison.supervise(comparison.checkpoint(row), folder, row)
+    comparison.supervise(comparison.checkpoint(row), folder, row, init=comparison.init)

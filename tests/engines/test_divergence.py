@@ -69,6 +69,29 @@ def test_gradient(losses, limit):
     assert "the norm of the gradients was nan" in fails(Toy(losses, max_grad_norm=limit))
 
 
+@pytest.mark.parametrize("bad", [nan_loss, nan_gradient])
+def test_weights_stay_those_of_the_last_good_step(bad):
+    """Whoever catches the error still has a network."""
+    engine, after = Toy([fine, bad, fine]), []
+    engine.add_event_handler(Events.ITERATION_COMPLETED(once=1), lambda: after.append(engine.network.weight.item()))
+    fails(engine)
+    assert after == [0.0] and engine.network.weight.item() == 0.0
+
+
+def test_the_values_of_a_step_are_read_once(monkeypatch):
+    """Loss, parts and norm, four numbers; each reading would wait for a GPU."""
+    read = []
+    for name in ("tolist", "item", "__bool__", "__float__"):
+        whole = getattr(torch.Tensor, name)
+        monkeypatch.setattr(torch.Tensor, name, lambda self, whole=whole: read.append(self.numel()) or whole(self))
+    engine = Toy([fine, fine, fine], max_grad_norm=1.0)
+    monkeypatch.setattr(engine, "check_weights", lambda: None)
+    for iteration in range(1, 4):
+        engine.state.iteration, engine.state.epoch_length = iteration, 3
+        engine._iteration(engine, {})
+    assert read == [4, 4, 4]
+
+
 @pytest.mark.parametrize(("rate", "value"), [(1e30, "-2e+30"), (1e9, "-2e+09"), (3e38, "-inf")])
 def test_weight(rate, value):
     network = nn.Linear(1, 1, bias=False)
@@ -111,3 +134,14 @@ def test_limits_that_are_none(limit):
 def test_weights_of_parts_are_finite():
     with pytest.raises(ValueError, match="loss_weights#det is nan, expected a finite number"):
         Toy([fine], loss_weights={"seg": 1.0, "det": math.nan})
+
+
+@pytest.mark.parametrize(
+    ("amp", "dtype", "scaled"),
+    [(False, torch.float16, False), (True, torch.float16, True), (True, torch.bfloat16, False), (True, None, False)],
+)
+def test_only_float16_is_scaled(amp, dtype, scaled):
+    """The type that a CPU takes by itself is bfloat16."""
+    engine = Toy([fine], amp=amp, amp_kwargs={} if dtype is None else {"dtype": dtype})
+    engine.run()
+    assert (engine.scaler is not None) == scaled

@@ -7,6 +7,7 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from packaging.requirements import Requirement
 
+from bundle.transforms import RandCompactCropd
 from tests.integration.commands import ADAPT, ROOT, SOURCE, TINY
 
 METADATA = json.loads((ROOT / "configs" / "metadata.json").read_text())
@@ -98,8 +99,9 @@ def test_a_preset_sets_the_crops_and_every_window(in_root, preset, side):
     inference.read_config(["configs/inference.json", f"configs/presets/{preset}.json"])
     for parser in (train, inference):
         parser["image_encoder"] = {"_target_": "bundle.networks.ConvEncoder"}
-    crop = next(t for t in train.get_parsed_content("train#preprocessing").transforms if hasattr(t, "cropper"))
-    assert tuple(crop.cropper.roi_size) == (side, side)
+    steps = train.get_parsed_content("train#preprocessing").transforms
+    (crop,) = (step for step in steps if isinstance(step, RandCompactCropd))
+    assert crop.roi_size == (side, side)
     assert tuple(train.get_parsed_content("validate#inferer").window) == (side, side)
     assert tuple(inference.get_parsed_content("inferer").window) == (side, side)
 

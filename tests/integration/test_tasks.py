@@ -8,8 +8,9 @@ from monai.bundle import ConfigParser
 from bundle.data.published import PUBLISHED
 from bundle.errors import MendableError, SettingError
 from scripts import compare
-from scripts.compare import Comparison, task_domains
+from scripts.compare import task_domains
 from scripts.comparison.cells import Cells
+from scripts.comparison.comparison import Comparison
 from scripts.prepare_data import main
 from tests.data.published_archives import stem_files, write_lucchi, write_mitoem, write_zip
 from tests.integration.commands import TRAINING
