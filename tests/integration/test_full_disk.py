@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bundle import preflight
+from bundle.metrics import SCORES
 from scripts import compare
 from scripts.comparison.cells import Cells
 from scripts.comparison.report import Row, write_overview, write_report
@@ -59,7 +60,7 @@ def test_report(tmp_path, disk, domain_pair):
     pictures.mkdir(parents=True)
     for kind in ("image", "truth", "automatic"):
         shutil.copy(domain_pair.target / "images" / "test_0.png", pictures / f"a_{kind}.png")
-    rows = [Row("row", tmp_path / "row", {"automatic": dict.fromkeys(compare.SCORES, 0.5)})]
+    rows = [Row("row", tmp_path / "row", {"automatic": dict.fromkeys(SCORES, 0.5)})]
     fill(disk)
     for write, name in (
         (lambda: write_report(disk, "title", rows), "report.html"),

