@@ -56,7 +56,7 @@ def finished(domain_pair, tmp_path_factory):
 
 
 def test_rows_and_what_a_person_gives(finished):
-    comparison, rows, _ = finished
+    _, rows, _ = finished
     assert tuple(row.name for row in rows[-len(BASELINES) :]) == BASELINES
     found = {row.name: row for row in rows}
     assert found["basic_unet"].means.keys() == {"automatic"}, "it takes no clicks"

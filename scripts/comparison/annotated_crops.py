@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -100,4 +101,4 @@ def choose(crops: Sequence[Crop], masks: int, seed: int) -> list[Crop]:
 def _parts(length: int, size: int) -> list[slice]:
     """Divide a length evenly into parts of about ``size``."""
     borders = np.linspace(0, length, max(1, round(length / size)) + 1).round().astype(int).tolist()
-    return [slice(start, stop) for start, stop in zip(borders[:-1], borders[1:], strict=True)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(borders)]
