@@ -20,14 +20,14 @@ INFER = "$(or $(IMAGE),$(error name an image or a folder: make infer IMAGE=scans
 DEMO = $(if $(DATA)$(SOURCE)$(TARGET),$(error domains of your own are compared by: make comparison DATA=DIR SOURCE=NAME TARGET=NAME)) \
   $(if $(RUN),--run "$(RUN)") $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)") $(if $(SEED),--seed $(SEED))
 
-# make comparison DATA=DIR SOURCE=vnc TARGET=lucchi-pp [SOURCE_PIXEL_SIZE=4.6] [TARGET_PIXEL_SIZE=5] [PIXEL_SIZE=20] [SEED=0 | SEEDS="0 1 2"] [RUN=runs/comparison] [DOMAINS=DIR] [WEIGHTS=FILE] [INIT=FILE] [SCHEDULE=FILE] [SPLIT=test] [ROWS="uda wda_15"] [STUDY=1] [ABLATION=1]
+# make comparison DATA=DIR SOURCE=vnc TARGET=lucchi-pp [SOURCE_PIXEL_SIZE=4.6] [TARGET_PIXEL_SIZE=5] [PIXEL_SIZE=20] [SEED=0 | SEEDS="0 1 2"] [RUN=runs/comparison] [DOMAINS=DIR] [WEIGHTS=FILE] [INIT=FILE] [SCHEDULE=FILE] [SPLIT=test] [ROWS="uda wda_15"] [STUDY=1] [ABLATION=1] [BASELINES=1]
 # make comparison TASK=mitoem_h_to_lucchi DATA=downloads RUN=runs/mitoem_h_to_lucchi: archives as published, see docs/tasks.md
 COMPARISON = $(if $(RUN),--run $(RUN)) $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(PIXEL_SIZE),--pixel-size $(PIXEL_SIZE)) \
   $(if $(DATA),--data $(DATA)) $(if $(TASK),--task $(TASK)) $(if $(SOURCE),--source $(SOURCE)) $(if $(TARGET),--target $(TARGET)) \
   $(if $(SOURCE_PIXEL_SIZE),--source-pixel-size $(SOURCE_PIXEL_SIZE)) \
   $(if $(TARGET_PIXEL_SIZE),--target-pixel-size $(TARGET_PIXEL_SIZE)) $(if $(DOMAINS),--domains $(DOMAINS)) $(if $(WEIGHTS),--weights $(WEIGHTS)) \
   $(if $(INIT),--init $(INIT)) $(if $(SCHEDULE),--schedule $(SCHEDULE)) $(if $(SPLIT),--split $(SPLIT)) $(if $(ROWS),--rows $(ROWS)) \
-  $(if $(STUDY),--study) $(if $(ABLATION),--ablation)
+  $(if $(STUDY),--study) $(if $(ABLATION),--ablation) $(if $(BASELINES),--baselines)
 
 # make annotate DATA=data/target [CHECKPOINT=models/adapted.pt] [CONFIG=configs/presets/cpu.json] [PORT=8000]
 PORT ?= 8000

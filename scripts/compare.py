@@ -140,6 +140,7 @@ def parser() -> argparse.ArgumentParser:
     add("--tracking-uri", help="MLflow's database or server (default: the database RUN/mlruns.db)")
     add("--jobs", type=int, default=2, help="cells at a time (default: 2)")
     add("--study", action="store_true", help="further rows: preferences without adaptation, and annotators that err")
+    add("--baselines", action="store_true", help="further rows without this method, see docs/results.md, Baselines")
     add("--ablation", action="store_true", help="further rows: parts of the loss alone, rounds, an annotator that errs")
     return options
 
@@ -182,6 +183,7 @@ def comparison_of(args: argparse.Namespace) -> Comparison:
         seed=seed,
         cells=Cells(overlays=overlays, common={"seed": seed}, jobs=args.jobs),
         preferences={**PREFERENCES, **(STUDY if args.study else {}), **(ABLATION if args.ablation else {})},
+        baselines=args.baselines,
         weights=args.weights.resolve() if args.weights else None,
         init=args.init.resolve() if args.init else None,
         split=args.split,

@@ -1,6 +1,7 @@
 from .clicks import AddClickChannelsd, RandInstanceClicksd, click_channels
 from .compact import Compactd, RandCompactCropd
 from .density import InstanceTargetsd, density_map, instance_centres
+from .gray_values import MatchGrayValuesd
 from .instances import LabelInstancesd
 from .judgements import GatherChosend, LoadJudgementsd
 from .loading import LoadGrayImaged
@@ -16,6 +17,7 @@ __all__ = [
     "LabelInstancesd",
     "LoadGrayImaged",
     "LoadJudgementsd",
+    "MatchGrayValuesd",
     "RandCompactCropd",
     "RandInstanceClicksd",
     "SaveOutputsd",

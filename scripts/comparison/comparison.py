@@ -18,6 +18,7 @@ from bundle.data.published_preparation import prepare_published
 from bundle.handlers.evaluation_table import METRICS_FILE
 from bundle.metrics import DETAILS, NATIVE, SCORES
 from bundle.synthetic.generator import write_domain
+from scripts.comparison.baselines import BASELINES, EVALUATIONS, baseline_time, baseline_trainings
 from scripts.comparison.cells import Cells, Task
 from scripts.comparison.curves import EXPERIMENT, run_name
 from scripts.comparison.person_time import PersonTime, count_clicks
@@ -45,6 +46,7 @@ class Comparison:
         seed: of everything.
         cells: runs the commands.
         preferences: the rows that learn from preferences.
+        baselines: make the rows of :data:`scripts.comparison.baselines.BASELINES` too.
         weights: the network of ``source_only``; None to train it on the source.
         init: what the trainings on one domain alone start from; None for random weights.
         split: of the target, on which the rows are scored.
@@ -63,6 +65,7 @@ class Comparison:
     seed: int
     cells: Cells
     preferences: dict[str, PreferenceRow] = field(default_factory=lambda: PREFERENCES)
+    baselines: bool = False
     weights: Path | None = None
     init: Path | None = None
     split: str = "test"
@@ -79,6 +82,7 @@ class Comparison:
     def rows(self) -> tuple[str, ...]:
         """The rows of the table."""
         every = in_order(("source_only", *ADAPTATIONS, "supervised"), self.preferences)
+        every += BASELINES if self.baselines else ()
         return every if self.only is None else tuple(row for row in every if row in self.only)
 
     def each_of(self, seeds: Sequence[int]) -> list[Comparison]:
@@ -117,9 +121,13 @@ class Comparison:
             tasks[f"make candidates from {start}"] = Task(partial(self.make_candidates, start), after)
         for row, given in self.preferences.items():
             tasks[trained[row]] = Task(partial(self.prefer, row), [f"make candidates from {given.start}"])
+        if self.baselines:
+            for row, task in baseline_trainings(self).items():
+                trained[row] = f"train {row}"
+                tasks[trained[row]] = task
         for row in self.rows:
-            after = [trained[row], f"prepare {self.target}"]
-            tasks[f"evaluate {row}"] = Task(partial(self.evaluate, row), after)
+            after = [trained.get(row, source), f"prepare {self.target}"]
+            tasks[f"evaluate {row}"] = Task(partial(self.evaluate, row, **EVALUATIONS.get(row, {})), after)
         needed, found = [f"evaluate {row}" for row in self.rows], set()
         while needed:
             name = needed.pop()
@@ -135,6 +143,8 @@ class Comparison:
     def person_time(self, name: str) -> PersonTime:
         """What a person gives to a row: every instance of the target's training split is a mask of ``supervised``."""
         domain = self.domains / self.target / f"seed{self.seed}"
+        if name in BASELINES:
+            return baseline_time(self, name)
         if name == "supervised":
             return PersonTime(masks=count_clicks(domain, "points_100.json"))
         given = self.preferences.get(name)
@@ -145,7 +155,7 @@ class Comparison:
 
     def checkpoint(self, row: str) -> Path:
         """The network behind a row of the table."""
-        trained = {"source_only": self.source, "supervised": self.target}
+        trained = {"source_only": self.source, "histogram_matching": self.source, "supervised": self.target}
         return self._trained(trained[row]) if row in trained else self.run / f"{row}.pt"
 
     def prepare(self, name: str) -> None:
@@ -184,17 +194,27 @@ class Comparison:
 
     def train_on(self, name: str) -> None:
         """Train on a domain's masks: the source-only row of one direction, the supervised row of the other."""
-        checkpoint = self._trained(name)
+        self.supervise(self._trained(name), name, f"train on {name}", init=self.init)
+
+    def supervise(
+        self,
+        checkpoint: Path,
+        domain: str | Path,
+        name: str,
+        configs: Sequence[str] = ("train.json", "source.json"),
+        init: Path | None = None,
+    ) -> None:
+        """Train on the masks of a domain, by its name, or of a domain folder."""
         self.cells.bundle(
             checkpoint,
             "training",
-            ("train.json", "source.json"),
-            weights=self.init,
+            configs,
+            weights=init,
             checkpoint=checkpoint,
-            source_dir=self._domain(name),
+            source_dir=domain if isinstance(domain, Path) else self._domain(domain),
             pixel_size=self.pixel_size,
-            init_checkpoint=self.init,
-            **self._tracking(f"train on {name}"),
+            init_checkpoint=init,
+            **self._tracking(name),
         )
 
     def adapt(self, row: str) -> None:
@@ -250,18 +270,18 @@ class Comparison:
             **self._tracking(row),
         )
 
-    def evaluate(self, row: str) -> None:
+    def evaluate(self, row: str, configs: Sequence[str] = ("train.json", "evaluate.json"), **options: object) -> None:
         """Score a network on the split of the target."""
         self.cells.bundle(
             self.run / row / METRICS_FILE,
             "evaluating",
-            ("train.json", "evaluate.json"),
+            configs,
             weights=self.checkpoint(row),
             checkpoint=self.checkpoint(row),
             source_dir=self._domain(self.source),
             dataset_dir=self._domain(self.target),
             val_split=self.split,
-            **{**self._tracking(f"evaluate {row}"), "output_dir": self.run / row},
+            **{**self._tracking(f"evaluate {row}"), "output_dir": self.run / row, **options},
         )
 
     def _tracking(self, name: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from scripts.comparison.person_time import PersonTime
 from scripts.comparison.report import Row
 
 
@@ -36,4 +35,4 @@ def _together(rows: Sequence[Row]) -> Row:
     )
     counts = {name: round(np.mean([getattr(row.time, name) for row in rows])) for name in ("clicks", "votes", "masks")}
     cost = {name: round(float(np.mean([row.cost[name] for row in rows])), 1) for name in first.cost}
-    return replace(first, means=means, spread=spread, cost=cost, time=PersonTime(**counts), seeds=len(rows))
+    return replace(first, means=means, spread=spread, cost=cost, time=replace(first.time, **counts), seeds=len(rows))
