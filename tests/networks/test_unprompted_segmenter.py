@@ -1,7 +1,9 @@
 import torch
+from monai.bundle import ConfigParser
 from monai.networks.nets import BasicUNet
 
 from bundle.networks import UnpromptedSegmenter
+from tests.integration.commands import ROOT
 
 
 def test_clicks_change_nothing_and_the_image_does():
@@ -25,3 +27,12 @@ def test_training_reaches_every_weight():
     )
     network(torch.randn(1, 3, 32, 32))[:, :1].square().mean().backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in network.parameters())
+
+
+def test_the_preset_has_as_many_weights_as_the_promptable_network():
+    counts = []
+    for overlays in ([], ["configs/presets/basic_unet.json"]):
+        parser = ConfigParser()
+        parser.read_config([str(ROOT / name) for name in ["configs/train.json", *overlays]])
+        counts.append(sum(weight.numel() for weight in parser.get_parsed_content("network_def").parameters()))
+    assert counts == [1_297_634, 1_306_865]  # as docs/results.md has them
