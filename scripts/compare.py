@@ -32,6 +32,9 @@ from scripts.comparison.seeds import over_seeds
 
 TASKS = Path("configs/tasks")
 
+NOISE_ROWS = {"wda_15", "wda_15+image_dpo", "wda_15+lpo", *(f"wda_15+lpo@{noise:g}" for noise in NOISE)}
+"""What the figure of annotators that err is drawn of."""
+
 
 def task_domains(task: str) -> tuple[str, str]:
     """Names of the source and the target of a task: those of the folders that its configuration names.
@@ -98,10 +101,6 @@ def add_seconds(path: Path, seconds: float) -> float:
     return total
 
 
-NOISE_ROWS = {"wda_15", "wda_15+image_dpo", "wda_15+lpo", *(f"wda_15+lpo@{noise:g}" for noise in NOISE)}
-"""What the figure of annotators that err is drawn of."""
-
-
 def draw_noise(run: Path, rows: list[Row]) -> Path:
     """Draw ``noise.png`` of a study: Dice of LPO against the annotator's noise."""
     dice = {row.name: row.means["automatic"]["dice"] for row in rows}
@@ -141,7 +140,11 @@ def parser() -> argparse.ArgumentParser:
     add("--jobs", type=int, default=2, help="cells at a time (default: 2)")
     add("--study", action="store_true", help="further rows: preferences without adaptation, and annotators that err")
     add("--baselines", action="store_true", help="further rows without this method, see docs/results.md, Baselines")
-    add("--ablation", action="store_true", help="further rows: parts of the loss alone, rounds, an annotator that errs")
+    add(
+        "--ablation",
+        action="store_true",
+        help="further rows: what teaches in the loss, other questions, rounds, errors",
+    )
     return options
 
 
@@ -154,15 +157,16 @@ def comparison_of(args: argparse.Namespace) -> Comparison:
     if args.task is not None:
         if args.data is None or args.source or args.target:
             raise SettingError("--task has its own source and target; give the folder of their archives, --data")
-        args.source, args.target = task_domains(args.task)
-    if (args.data is None) != (args.source is None) or (args.source is None) != (args.target is None):
+        source, target = task_domains(args.task)
+    elif (args.data is None) == (args.source is None) == (args.target is None):
+        source, target = args.source or "synthetic-a", args.target or "synthetic-b"
+    else:
         raise SettingError("--data, --source and --target belong together")
     for name in ("weights", "init", "schedule"):
         path: Path | None = getattr(args, name)
         if path is not None and not path.is_file():
             raise SettingError(f"--{name} {path}: no such file")
     pixel_size = args.pixel_size or (20.0 if args.task is None else TASKS_PIXEL_SIZE)
-    source, target = args.source or "synthetic-a", args.target or "synthetic-b"
     given = {source: args.source_pixel_size, target: args.target_pixel_size}
     sizes = PIXEL_SIZES if args.data else {source: pixel_size, target: pixel_size}
     overlays = ("presets/cpu.json",) if args.data else ("presets/cpu.json", "tasks/synthetic.json")

@@ -9,50 +9,21 @@ import pytest
 from bundle.data.domain_folder import load_domain
 from bundle.data.image_files import read_image
 from bundle.errors import DataError
-from scripts.compare import Comparison, format_table, parser
-from scripts.comparison import cells as module
+from scripts.compare import format_table, parser
 from scripts.comparison.annotated_crops import Crop, choose, crops_of, write_crops
 from scripts.comparison.baselines import BASELINES, crops_folder
-from scripts.comparison.cells import Cells
 from scripts.comparison.person_time import PersonTime
-from scripts.comparison.preference_rows import PREFERENCES
 from scripts.comparison.report import write_report
 from scripts.comparison.seeds import over_seeds
-from tests.integration.commands import ROOT
-from tests.test_compare import SCHEDULE, run_here
+from tests.test_compare import compared
 
-LEFT_OUT = ("uda", "wda_100")
-ONE = {"wda_15+slpo_15": PREFERENCES["wda_15+slpo_15"]}
+ROWS = ("source_only", "wda_15", "wda_15+slpo_15", "supervised", *BASELINES)
 
 
 @pytest.fixture(scope="module")
 def finished(domain_pair, tmp_path_factory):
     """A comparison with baselines that ran, its rows, and its commands."""
-    folder = tmp_path_factory.mktemp("baselines")
-    (folder / "tiny.json").write_text(json.dumps(SCHEDULE))
-    for name, prepared in domain_pair._asdict().items():
-        shutil.copytree(prepared, folder / "run" / "domains" / name / "seed0")
-    comparison = Comparison(
-        run=folder / "run",
-        domains=folder / "run" / "domains",
-        source="source",
-        target="target",
-        data=None,
-        pixel_sizes={},
-        pixel_size=20.0,
-        seed=0,
-        cells=Cells([str(folder / "tiny.json")], {"seed": 0}, jobs=1),
-        preferences=ONE,
-        baselines=True,
-    )
-    calls = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        patch.setattr(module, "run_bundle", run_here(calls))
-        tasks = {name: task for name, task in comparison.tasks().items() if name.split()[-1] not in LEFT_OUT}
-        comparison.cells.run(tasks)
-        rows = [comparison.row(name) for name in comparison.rows if name not in LEFT_OUT]
-    return comparison, rows, calls
+    return compared(tmp_path_factory.mktemp("baselines"), domain_pair, baselines=True, only=ROWS)
 
 
 def test_rows_and_what_a_person_gives(finished):

@@ -51,10 +51,8 @@ def run_here(calls):
     return call
 
 
-@pytest.fixture(scope="module")
-def finished(domain_pair, tmp_path_factory):
-    """A comparison that ran, its rows, and its commands."""
-    folder = tmp_path_factory.mktemp("comparison")
+def compared(folder, domain_pair, **settings):
+    """A comparison in a folder that ran, its rows, and its commands."""
     (folder / "tiny.json").write_text(json.dumps(SCHEDULE))
     for name, prepared in domain_pair._asdict().items():
         shutil.copytree(prepared, folder / "run" / "domains" / name / "seed0")
@@ -68,6 +66,7 @@ def finished(domain_pair, tmp_path_factory):
         pixel_size=20.0,
         seed=0,
         cells=Cells([str(folder / "tiny.json")], {"seed": 0}, jobs=1),
+        **settings,
     )
     calls = []
     with pytest.MonkeyPatch.context() as patch:
@@ -75,6 +74,11 @@ def finished(domain_pair, tmp_path_factory):
         patch.setattr(module, "run_bundle", run_here(calls))
         rows = comparison.execute()
     return comparison, rows, calls
+
+
+@pytest.fixture(scope="module")
+def finished(domain_pair, tmp_path_factory):
+    return compared(tmp_path_factory.mktemp("comparison"), domain_pair)
 
 
 def test_rows_and_what_they_cost(finished):

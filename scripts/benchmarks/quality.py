@@ -53,7 +53,7 @@ def measure_quality(options: argparse.Namespace) -> dict[str, Any]:
     results: dict[str, Any] = {}
     for comparison in comparisons:
         pair = f"{comparison.source} -> {comparison.target}"
-        runs = [[part.row(name) for name in part.rows] for part in comparison.each_of(options.seeds)]
+        runs = [part.measured() for part in comparison.each_of(options.seeds)]
         for row in compare.write_results(comparison, options.seeds, runs, seconds()):
             results[f"{pair}: {row.name}"] = row.means["automatic"]["dice"]
             if row.spread:
@@ -74,15 +74,15 @@ def tasks_of(parts: list[Comparison]) -> dict[str, Task]:
     """
     tasks: dict[str, Task] = {}
     for part in sorted(parts, key=lambda part: part.seed):
-        pair = f"{part.source} -> {part.target}: "
-
-        def named(name: str, part: Comparison = part, pair: str = pair) -> str:
-            shared = name.startswith(("prepare ", "train on "))
-            return f"seed {part.seed}, {'' if shared else pair}{name}"
-
         for name, task in part.tasks().items():
-            tasks.setdefault(named(name), Task(task.work, [named(other) for other in task.after]))
+            tasks.setdefault(_named(part, name), Task(task.work, [_named(part, other) for other in task.after]))
     return tasks
+
+
+def _named(part: Comparison, task: str) -> str:
+    """A task among those of all: what is of one domain alone has the same name in all pairs."""
+    pair = "" if task.startswith(("prepare ", "train on ")) else f"{part.source} -> {part.target}: "
+    return f"seed {part.seed}, {pair}{task}"
 
 
 def _comparison(options: argparse.Namespace, source: str, target: str) -> Comparison:

@@ -59,7 +59,7 @@ def train_unet(comparison: Comparison) -> None:
     """Train MONAI's BasicUNet on the source's masks."""
     comparison.supervise(
         comparison.checkpoint("basic_unet"),
-        comparison.source,
+        comparison.source_dir(comparison.source),
         "basic_unet",
         configs=("train.json", "presets/basic_unet.json", "source.json"),
     )
@@ -70,6 +70,6 @@ def train_on_crops(comparison: Comparison, row: str) -> None:
     folder = crops_folder(comparison, row)
     if not folder.is_dir():
         seconds = 60 * comparison.person_time(PAID).minutes
-        domain = comparison.domains / comparison.target / f"seed{comparison.seed}"
+        domain = comparison.folder(comparison.target)
         write_crops(domain, folder, math.floor(seconds / EQUAL_TIME[row]), CROP, comparison.seed)
     comparison.supervise(comparison.checkpoint(row), folder, row, init=comparison.init)

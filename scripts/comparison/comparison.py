@@ -28,6 +28,9 @@ from scripts.comparison.report import Row
 PIXEL_SIZES = {"vnc": 4.6, "lucchi-pp": 5.0}
 """Nanometres of public data sets whose files do not tell; other folders need --source-pixel-size and the like."""
 
+ALONE = {"source_only": "source", "histogram_matching": "source", "supervised": "target"}
+"""Rows of a network that is trained on one domain alone, and which of the two that is."""
+
 ADAPTATIONS = {"uda": None, "wda_15": "points_15.json", "wda_100": "points_100.json"}
 
 
@@ -74,8 +77,12 @@ class Comparison:
     tracking_uri: str | None = None
 
     def execute(self) -> list[Row]:
-        """Make every cell that is missing; returns the rows of the table, in its order."""
+        """Make every cell that is missing; returns what was measured."""
         self.cells.run(self.tasks())
+        return self.measured()
+
+    def measured(self) -> list[Row]:
+        """Read the rows of the table, in its order."""
         return [self.row(name) for name in self.rows]
 
     @property
@@ -103,10 +110,9 @@ class Comparison:
 
     def tasks(self) -> dict[str, Task]:
         """The cells of the rows, each with those that it waits for; what most others wait for comes first."""
-        source, target = f"train on {self.source}", f"train on {self.target}"
+        source = f"train on {self.source}"
         trained = {
-            "source_only": source,
-            "supervised": target,
+            **{row: f"train on {getattr(self, domain)}" for row, domain in ALONE.items()},
             **{row: f"adapt {row}" for row in ADAPTATIONS},
             **{row: f"learn preferences {row}" for row in self.preferences},
         }
@@ -126,7 +132,7 @@ class Comparison:
                 trained[row] = f"train {row}"
                 tasks[trained[row]] = task
         for row in self.rows:
-            after = [trained.get(row, source), f"prepare {self.target}"]
+            after = [trained[row], f"prepare {self.target}"]
             tasks[f"evaluate {row}"] = Task(partial(self.evaluate, row, **EVALUATIONS.get(row, {})), after)
         needed, found = [f"evaluate {row}" for row in self.rows], set()
         while needed:
@@ -142,7 +148,7 @@ class Comparison:
 
     def person_time(self, name: str) -> PersonTime:
         """What a person gives to a row: every instance of the target's training split is a mask of ``supervised``."""
-        domain = self.domains / self.target / f"seed{self.seed}"
+        domain = self.folder(self.target)
         if name in BASELINES:
             return baseline_time(self, name)
         if name == "supervised":
@@ -155,8 +161,11 @@ class Comparison:
 
     def checkpoint(self, row: str) -> Path:
         """The network behind a row of the table."""
-        trained = {"source_only": self.source, "histogram_matching": self.source, "supervised": self.target}
-        return self._trained(trained[row]) if row in trained else self.run / f"{row}.pt"
+        return self._trained(getattr(self, ALONE[row])) if row in ALONE else self.run / f"{row}.pt"
+
+    def folder(self, name: str) -> Path:
+        """The domain folder of a domain."""
+        return self.domains / name / f"seed{self.seed}"
 
     def prepare(self, name: str) -> None:
         """Write the domain folder of a domain, unless it is there, or rendered by whoever reads it.
@@ -166,7 +175,7 @@ class Comparison:
         """
         if name == SYNTHETIC:
             return
-        folder = self.domains / name / f"seed{self.seed}"
+        folder = self.folder(name)
         if (folder / "datalist.json").is_file():
             domain_pixel_size([folder], self.pixel_size, required=True)
             return
@@ -194,24 +203,24 @@ class Comparison:
 
     def train_on(self, name: str) -> None:
         """Train on a domain's masks: the source-only row of one direction, the supervised row of the other."""
-        self.supervise(self._trained(name), name, f"train on {name}", init=self.init)
+        self.supervise(self._trained(name), self.source_dir(name), f"train on {name}", init=self.init)
 
     def supervise(
         self,
         checkpoint: Path,
-        domain: str | Path,
+        source_dir: Path | str,
         name: str,
         configs: Sequence[str] = ("train.json", "source.json"),
         init: Path | None = None,
     ) -> None:
-        """Train on the masks of a domain, by its name, or of a domain folder."""
+        """Train on masks alone."""
         self.cells.bundle(
             checkpoint,
             "training",
             configs,
             weights=init,
             checkpoint=checkpoint,
-            source_dir=domain if isinstance(domain, Path) else self._domain(domain),
+            source_dir=source_dir,
             pixel_size=self.pixel_size,
             init_checkpoint=init,
             **self._tracking(name),
@@ -225,8 +234,8 @@ class Comparison:
             ("train.json",),
             weights=self.checkpoint("source_only"),
             checkpoint=self.checkpoint(row),
-            source_dir=self._domain(self.source),
-            dataset_dir=self._domain(self.target),
+            source_dir=self.source_dir(self.source),
+            dataset_dir=self.source_dir(self.target),
             points=ADAPTATIONS[row],
             init_checkpoint=self.checkpoint("source_only"),
             **self._tracking(row),
@@ -241,7 +250,7 @@ class Comparison:
             ("train.json", "prefer.json", "candidates.json"),
             weights=self.checkpoint(start),
             init_checkpoint=self.checkpoint(start),
-            dataset_dir=self._domain(self.target),
+            dataset_dir=self.source_dir(self.target),
             points=ADAPTATIONS.get(start),
             store=store,
             candidates_dir=self._candidates(start),
@@ -256,7 +265,7 @@ class Comparison:
             ("train.json", "prefer.json"),
             weights=self.checkpoint(given.start),
             checkpoint=self.checkpoint(row),
-            dataset_dir=self._domain(self.target),
+            dataset_dir=self.source_dir(self.target),
             points=ADAPTATIONS.get(given.start),
             init_checkpoint=self.checkpoint(given.start),
             method=given.method,
@@ -278,8 +287,8 @@ class Comparison:
             configs,
             weights=self.checkpoint(row),
             checkpoint=self.checkpoint(row),
-            source_dir=self._domain(self.source),
-            dataset_dir=self._domain(self.target),
+            source_dir=self.source_dir(self.source),
+            dataset_dir=self.source_dir(self.target),
             val_split=self.split,
             **{**self._tracking(f"evaluate {row}"), "output_dir": self.run / row, **options},
         )
@@ -298,8 +307,9 @@ class Comparison:
             "log_network": False,
         }
 
-    def _domain(self, name: str) -> Path | str:
-        return SYNTHETIC if name == SYNTHETIC else self.domains / name / f"seed{self.seed}"
+    def source_dir(self, name: str) -> Path | str:
+        """A domain as configurations name it."""
+        return SYNTHETIC if name == SYNTHETIC else self.folder(name)
 
     def _trained(self, name: str) -> Path:
         if name == self.source and self.weights is not None:

@@ -37,7 +37,6 @@ class StandaloneModel:
         normalize: what the network expects of an image.
         percentiles: of it, in percent.
         postprocessing: of what the inferer gives, to mask and density.
-        threshold: probability above which a pixel is foreground.
         pixel_size: of the images that it is made for, in nanometres; None for unknown.
     """
 
@@ -47,13 +46,17 @@ class StandaloneModel:
     normalize: Compose
     percentiles: tuple[float, float]
     postprocessing: Compose
-    threshold: float
     pixel_size: float | None
 
     @property
     def window(self) -> tuple[int, int]:
         """Of the sliding window, (x, y) in pixels."""
         return self.segmenter.width, self.segmenter.height
+
+    @property
+    def threshold(self) -> float:
+        """Probability above which a pixel is foreground."""
+        return self.segmenter.threshold
 
     def script(self, interactive: bool) -> torch.jit.ScriptModule:
         """TorchScript with clicks and density, or of image and mask alone."""
@@ -115,7 +118,6 @@ def load_model(checkpoint: Path, overlays: Sequence[Path] = (), pixel_size: floa
         normalize=Compose(config.get_parsed_content("normalize")),
         percentiles=percentiles,
         postprocessing=config.get_parsed_content("postprocessing"),
-        threshold=settings["threshold"],
         pixel_size=config.get_parsed_content("pixel_size"),
     )
 
