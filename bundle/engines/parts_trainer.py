@@ -59,6 +59,7 @@ class PartsTrainer(SupervisedTrainer, ABC, Generic[Batch]):
         self.loss_weights = loss_weights
         self.max_grad_norm = max_grad_norm
         self.skipped = 0
+        self.scaler: torch.cuda.amp.GradScaler | None = None
 
     def run(self) -> None:  # type: ignore[override]  # as MONAI's trainers do
         """Run to the end of the last epoch."""
@@ -108,7 +109,7 @@ class PartsTrainer(SupervisedTrainer, ABC, Generic[Batch]):
         Returns:
             Scalar: the norm of the gradients before it was bounded.
         """
-        scaler = self.scaler if self.amp else None
+        scaler = self.scaler
         (loss if scaler is None else scaler.scale(loss)).backward()
         self.fire_event(IterationEvents.BACKWARD_COMPLETED)
         if scaler is not None:
@@ -122,7 +123,7 @@ class PartsTrainer(SupervisedTrainer, ABC, Generic[Batch]):
 
     def update_weights(self) -> None:
         """Make a step of the optimiser, which a gradient scaler skips where a gradient is infinite."""
-        scaler = self.scaler if self.amp else None
+        scaler = self.scaler
         if scaler is None:
             self.optimizer.step()
         else:
@@ -138,7 +139,7 @@ class PartsTrainer(SupervisedTrainer, ABC, Generic[Batch]):
     def check_gradients(self, norm: float) -> None:
         """Raise DivergedError if the gradient of the step was not finite, and no gradient scaler skipped it."""
         self.skipped = 0 if math.isfinite(norm) else self.skipped + 1
-        scaled = self.amp and self.scaler is not None and self.scaler.is_enabled()
+        scaled = self.scaler is not None and self.scaler.is_enabled()
         if self.skipped > (MAX_SKIPPED if scaled else 0):
             steps = f" in {self.skipped} steps one after the other" if scaled else ""
             raise self._diverged(f"the norm of the gradients was {norm}{steps}")
