@@ -26,6 +26,7 @@ from bundle.synthetic.generator import write_domain
 from scripts.compare import format_table
 from scripts.comparison.cells import CellError, Cells, Task, stopwatch
 from scripts.comparison.comparison import read_means
+from scripts.comparison.person_time import PersonTime
 from scripts.comparison.preference_rows import read_cost
 from scripts.comparison.report import Row, write_overview, write_report
 
@@ -65,7 +66,8 @@ class Demo:
         self.cells.run(self.tasks())
         cost = {BEFORE: {}, AFTER: read_cost(self._store)}
         means = {name: read_means(self.run / name / "metrics.csv") for name in (BEFORE, AFTER)}
-        return [Row(name, self.run / name, means[name], cost[name]) for name in (BEFORE, AFTER)]
+        times = {BEFORE: PersonTime(), AFTER: PersonTime(votes=int(cost[AFTER]["judgements"]))}
+        return [Row(name, self.run / name, means[name], cost[name], times[name]) for name in (BEFORE, AFTER)]
 
     def _check_folder(self) -> None:
         """What is kept in the folder must be of this demo."""

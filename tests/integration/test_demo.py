@@ -37,6 +37,7 @@ def test_scores_before_and_after_as_many_votes_as_were_asked_for(finished):
     assert [row.name for row in rows] == ["before", "after"]
     assert all(row.means.keys() == {"automatic", "interactive"} for row in rows)
     assert rows[0].cost == {} and rows[1].cost["judgements"] <= VOTES
+    assert rows[0].time.minutes == 0 and rows[1].time.minutes * 60 == rows[1].cost["annotation_seconds"] > 0
     with JudgementStore(shown.run / "votes.sqlite") as store:
         assert len(store.judgements(kind="oracle")) == VOTES
     (learning,) = [call for call in calls if call.get("method") == "slpo"]
